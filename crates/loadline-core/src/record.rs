@@ -158,7 +158,7 @@ pub struct SampleRecord {
 #[serde(rename_all = "snake_case")]
 pub enum Row {
     /// The first row.
-    Spec(EvalSpec),
+    Spec(Box<EvalSpec>),
     /// A sample was answered, or failed for good.
     Sample(Box<SampleRecord>),
     /// A process opened the record to add to it.

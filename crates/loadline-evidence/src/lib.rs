@@ -1,0 +1,1 @@
+//! The append-only durable record: write, resume, recover, seal, verify, export.

@@ -1,0 +1,1 @@
+//! Models in this process: GGUF files, open to being looked into.

@@ -1,0 +1,1 @@
+//! Tests made from a seed: generators and their exact scorers. Pure.
