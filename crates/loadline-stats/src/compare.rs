@@ -253,7 +253,7 @@ fn paired_numbers(
 /// t interval and test of the mean difference. Without spread t would give a point: differences of 0..1 scores then
 /// get an exact binomial interval, others the whole range.
 fn t_difference(data: Clustered, is_clustered: bool, unit: bool, level: Level) -> (Estimate, Option<PValue>) {
-    let Clustered { n, clusters, mean, squared_residuals } = data;
+    let Clustered { n, clusters, mean, squared_residuals, .. } = data;
     let (whole, scale) = if unit {
         (Interval::SIGNED_UNIT, Scale::ProportionDifference)
     } else {

@@ -237,6 +237,8 @@ pub enum Method {
     TFiniteBank,
     /// Cluster-robust standard error with Student's t.
     TClustered,
+    /// Wilson's interval from the effective number of trials, with Student's t: clustered proportions near 0 or 1.
+    WilsonClustered,
     /// The exact interval with the sum of 0..1 scores for the count: scores without spread.
     ClopperPearsonScores,
     /// The exact interval with each cluster counted as one trial: clusters without spread.
@@ -290,6 +292,7 @@ impl Method {
             Self::T => "t",
             Self::TFiniteBank => "t, finite bank",
             Self::TClustered => "t, clustered",
+            Self::WilsonClustered => "Wilson, clustered",
             Self::ClopperPearsonScores => "Clopper-Pearson, scores",
             Self::ClopperPearsonClusters => "Clopper-Pearson, clusters",
             Self::WholeRange => "whole range",

@@ -10,6 +10,7 @@ pub mod eprocess;
 pub mod error;
 pub mod estimate;
 mod exact_sum;
+pub mod hierarchical;
 pub mod mean;
 pub mod paired;
 pub mod power;
