@@ -373,7 +373,7 @@ fn variance_of_mean(scores: &Accumulator) -> Option<(f64, f64)> {
     Some((error * error, (data.clusters - 1) as f64))
 }
 
-fn verdict(difference: &Estimate, options: Options) -> Verdict {
+pub(crate) fn verdict(difference: &Estimate, options: Options) -> Verdict {
     let Interval { lo, hi } = difference.interval;
     match (lo > 0.0, hi < 0.0, options.higher_is_better) {
         (true, _, true) | (_, true, false) => Verdict::Better,

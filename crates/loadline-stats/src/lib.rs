@@ -13,6 +13,7 @@ mod exact_sum;
 pub mod hierarchical;
 pub mod mean;
 pub mod paired;
+pub mod paired_ratio;
 pub mod power;
 pub mod proportion;
 pub mod ratio;

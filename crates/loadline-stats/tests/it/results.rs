@@ -2,6 +2,7 @@
 
 use loadline_stats::compare::{self, Options, Pair, Verdict};
 use loadline_stats::mean::Range;
+use loadline_stats::paired_ratio::{self, ClassPair, RatioPair};
 use loadline_stats::ratio::{F1Accumulator, RatioAccumulator};
 use loadline_stats::{Accumulator, Estimand, Interval, Level, Method, StatsError, Transform};
 
@@ -223,4 +224,53 @@ fn independent_sides_without_spread_still_get_an_interval() {
     let json = serde_json::to_value(&right).unwrap();
     assert_eq!(json["verdict"], "better");
     assert_eq!(json["p_value"]["test"], "two-proportion score test");
+}
+
+#[test]
+fn a_ratio_compared_with_itself_and_with_a_better_one() {
+    let lengths = [40.0, 61.0, 33.0, 50.0, 71.0, 58.0];
+    let noise = [0.9, 1.2, 1.0, 0.8, 1.1, 1.05];
+    let item = |i: usize, gain: f64| {
+        let a = (-0.8 * noise[i] * lengths[i] * gain, lengths[i]);
+        RatioPair { a, b: (-0.8 * noise[i] * lengths[i], lengths[i]), cluster: None }
+    };
+    let options = Options { higher_is_better: false, ..Options::default() };
+    let compared = |gain| {
+        let items: Vec<_> = (0..6).map(|i| item(i, gain)).collect();
+        paired_ratio::ratios(&items, Transform::ExpNegative, options).unwrap()
+    };
+    let same = compared(1.0);
+    assert_eq!((same.verdict, same.difference.method), (Verdict::Undetermined, Method::WholeRange));
+    // Ten per cent fewer nats on every item: invisible between two groups, plain when paired.
+    let better = compared(0.9);
+    assert_eq!(better.verdict, Verdict::Better);
+    assert!(better.a.interval.hi > better.b.interval.lo, "unpaired, the intervals overlap");
+    assert!(better.difference.point < 0.0 && better.p_value.unwrap().value < 0.001);
+    let clustered: Vec<_> =
+        (0..6).map(|i| RatioPair { cluster: Some(["x", "y", "z"][i / 2]), ..item(i, 0.9) }).collect();
+    let clustered = paired_ratio::ratios(&clustered, Transform::NegativeBits, options).unwrap();
+    assert_eq!(
+        (clustered.difference.method, clustered.difference.clusters),
+        (Method::PairedRatioClustered, Some(3))
+    );
+}
+
+#[test]
+fn f1_compared_equals_the_delta_method_by_hand() {
+    // A answers all right; B misses two of five positives and raises one false alarm.
+    let gold = [1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+    let b = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0];
+    let items: Vec<_> =
+        gold.iter().zip(b).map(|(g, b)| ClassPair { gold: *g, a: *g, b, cluster: None }).collect();
+    let result = paired_ratio::f1(&items, Options::default()).unwrap();
+    // F1 of B is 6/9; its residuals t - (2/3) p are 2/3 (three hits), -2/3 (two misses, one alarm); A has none.
+    assert!((result.difference.point - 1.0 / 3.0).abs() < 1e-12);
+    let error = (10.0 / 9.0 * 6.0 * (2.0f64 / 3.0).powi(2)).sqrt() / 9.0;
+    let t = 2.262157162798205; // scipy 1.17: t.ppf(.975, 9)
+    assert!(
+        (result.difference.interval.hi - (1.0 / 3.0 + t * error)).abs() < 1e-12,
+        "{:?}",
+        result.difference
+    );
+    assert_eq!(result.a.method, Method::WilsonF1);
 }
