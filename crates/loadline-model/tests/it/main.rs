@@ -1,4 +1,5 @@
 //! Models over HTTP against the fake endpoint of the testkit.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, like tests, may")]
 
 mod anthropic;
 mod errors;
