@@ -56,6 +56,8 @@ pub(crate) struct Transport {
     has_answered: AtomicBool,
     /// 2xx answers in a foreign shape so far.
     strange: AtomicU32,
+    /// The name of the model that is asked for, to tell whether it is among those offered.
+    model: String,
     /// What the endpoint says it has, asked for once, when a model is not found.
     offered: OnceCell<String>,
 }
@@ -106,8 +108,15 @@ impl Transport {
             key,
             has_answered: AtomicBool::new(false),
             strange: AtomicU32::new(0),
+            model: String::new(),
             offered: OnceCell::new(),
         })
+    }
+
+    /// Names the model, for advice.
+    pub(crate) fn for_model(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.model);
+        self
     }
 
     /// A header for every request.
@@ -173,9 +182,8 @@ impl Transport {
         let (parts, body) = response.into_parts();
         // What the status says stands, even when the words behind it do not arrive.
         let body = self.read(body, ERROR_LIMIT).await.unwrap_or_default();
-        let mut error = classify::reply(parts.status, &parts.headers, &body, &self.base.to_string());
-        error.message = self.mask(&error.message);
-        error
+        let mask = |text: &str| self.mask(text);
+        classify::reply(parts.status, &parts.headers, &body, &self.base.to_string(), &mask)
     }
 
     /// Reads a body whole, up to `limit` bytes.
@@ -219,13 +227,10 @@ impl Transport {
         if bytes > BODY_LIMIT { Err(self.too_big(BODY_LIMIT)) } else { Ok(()) }
     }
 
-    /// Reads a JSON answer; remembers whether the endpoint speaks the protocol at all.
+    /// Reads a JSON answer.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ModelError> {
         match serde_json::from_slice(body) {
-            Ok(answer) => {
-                self.answered();
-                Ok(answer)
-            }
+            Ok(answer) => Ok(answer),
             Err(error) if !error.is_data() => {
                 let message = format!("{} sent JSON that is cut short or broken: {error}", self.base);
                 Err(self.error(ModelErrorKind::Malformed, &message))
@@ -241,12 +246,14 @@ impl Transport {
 
     /// Good JSON that is not an answer: an error object sent with a 200, or another protocol.
     pub(crate) fn foreign(&self, body: &[u8], why: &dyn std::fmt::Display) -> ModelError {
-        if let Some(complaint) = serde_json::from_slice(body).ok().as_ref().and_then(Complaint::from_json) {
+        // Masked before it is cut to a quotation: a cut would leave half a key unrecognised.
+        let body = self.mask(&String::from_utf8_lossy(&body[..body.len().min(ERROR_LIMIT)]));
+        if let Some(complaint) = serde_json::from_str(&body).ok().as_ref().and_then(Complaint::from_json) {
             let kind = classify::kind(StatusCode::OK, &complaint);
             return self.error(kind, &format!("{} sent an error: {}", self.base, complaint.message));
         }
-        let quote = one_line(&String::from_utf8_lossy(&body[..body.len().min(400)]), 100);
-        let message = format!("{} sent JSON that is not an answer ({why}): {quote}", self.base);
+        let message =
+            format!("{} sent JSON that is not an answer ({why}): {}", self.base, one_line(&body, 100));
         // One odd answer may be a gateway's; several and never a good one is the wrong endpoint.
         let strange = self.strange.fetch_add(1, Relaxed) + 1;
         let wrong_place = strange >= STRANGE_LIMIT && !self.has_answered.load(Relaxed);
@@ -256,7 +263,7 @@ impl Transport {
     }
 
     fn web_page(&self, body: &[u8]) -> ModelError {
-        let page = Complaint::read(body).message;
+        let page = Complaint::read(self.mask(&String::from_utf8_lossy(body)).as_bytes()).message;
         // From an endpoint that has answered before it is a gateway's hiccup.
         let transient = self.has_answered.load(Relaxed);
         let kind = if transient { ModelErrorKind::Malformed } else { ModelErrorKind::NotFound };
@@ -311,6 +318,12 @@ impl Transport {
         };
         if listed.is_empty() {
             return format!("there may be nothing at {uri}: check --base-url, which usually ends in /v1");
+        }
+        if listed.contains(&self.model) {
+            return format!(
+                "it has the model `{}`, but nothing at {uri}: try --model-arg api=completions",
+                self.model
+            );
         }
         let shown: Vec<_> = listed.iter().take(10).map(String::as_str).collect();
         let more = listed.len().saturating_sub(shown.len());
