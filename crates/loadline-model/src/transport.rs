@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -31,6 +32,9 @@ const ERROR_LIMIT: usize = 1 << 20;
 /// Most response headers, and most bytes of them.
 const HEADERS_LIMIT: usize = 128;
 const HEADER_BYTES_LIMIT: usize = 256 << 10;
+
+/// How long an endpoint may take to say what models it has.
+const ADVICE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Answers in a foreign shape, with never a good one, after which the endpoint counts as the wrong one.
 const STRANGE_LIMIT: u32 = 3;
@@ -84,8 +88,12 @@ impl Transport {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("loadline/", env!("CARGO_PKG_VERSION"))));
         let host = HeaderValue::from_str(base.authority().as_str());
         headers.insert(HOST, host.map_err(|_| internal("the host is not a header value"))?);
-        headers.extend(way.proxy_authorization.map(|value| (PROXY_AUTHORIZATION, value)));
         let mut secrets = Vec::new();
+        if let Some(value) = way.proxy_authorization {
+            let word = value.to_str().ok().and_then(|value| value.split(' ').next_back());
+            secrets.extend(word.map(Secret::new));
+            headers.insert(PROXY_AUTHORIZATION, value);
+        }
         for (name, prefix, secret) in secret_headers {
             let value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose()));
             let mut value = value.map_err(|_| internal("the key is not a header value"))?;
@@ -132,7 +140,7 @@ impl Transport {
 
     /// Makes one attempt: any status but 2xx, and any web page, is an error.
     pub(crate) async fn post(&self, uri: &Uri, body: Vec<u8>) -> Result<Answer, ModelError> {
-        let response = self.send(Method::POST, uri, Bytes::from(body)).await?;
+        let response = self.send(self.request(Method::POST, uri, Bytes::from(body))).await?;
         if !response.status().is_success() {
             let error = self.refusal(response).await;
             return Err(self.advise(error, uri).await);
@@ -146,11 +154,15 @@ impl Transport {
         if classify::looks_like_html(&body) { Err(self.web_page(&body)) } else { Ok(Answer::Whole(body)) }
     }
 
-    async fn send(&self, method: Method, uri: &Uri, body: Bytes) -> Result<Response<Incoming>, ModelError> {
+    fn request(&self, method: Method, uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ModelError> {
         self.client.request(request).await.map_err(|error| self.broken(&error))
     }
 
@@ -162,19 +174,15 @@ impl Transport {
         uri: &Uri,
         from: u64,
     ) -> Result<Response<Incoming>, ModelError> {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri.clone();
-        request.headers_mut().clone_from(&self.headers);
+        let mut request = self.request(method, uri, Bytes::new());
         request.headers_mut().remove(CONTENT_TYPE);
         if from > 0 {
-            request.headers_mut().insert(
-                RANGE,
-                HeaderValue::try_from(format!("bytes={from}-"))
-                    .map_err(|_| internal("a byte range is not a header value"))?,
-            );
+            let range = HeaderValue::try_from(format!("bytes={from}-"));
+            request
+                .headers_mut()
+                .insert(RANGE, range.map_err(|_| internal("a byte range is no header value"))?);
         }
-        self.client.request(request).await.map_err(|error| self.broken(&error))
+        self.send(request).await
     }
 
     /// The error for a response whose status is not what was hoped for.
@@ -309,13 +317,13 @@ impl Transport {
 
     /// Asks once what models there are, for a hint.
     async fn offered(&self, uri: &Uri) -> String {
-        let listed = match self.send(Method::GET, &self.models, Bytes::new()).await {
-            Ok(response) if response.status().is_success() => {
-                let body = self.read(response.into_body(), ERROR_LIMIT).await.unwrap_or_default();
-                classify::model_names(&body)
-            }
-            _ => Vec::new(),
+        let asked = async {
+            let response = self.send(self.request(Method::GET, &self.models, Bytes::new())).await.ok()?;
+            let body = if response.status().is_success() { response.into_body() } else { return None };
+            Some(classify::model_names(&self.read(body, ERROR_LIMIT).await.ok()?))
         };
+        // Advice is not worth a long wait.
+        let listed = tokio::time::timeout(ADVICE_LIMIT, asked).await.ok().flatten().unwrap_or_default();
         if listed.is_empty() {
             return format!("there may be nothing at {uri}: check --base-url, which usually ends in /v1");
         }
