@@ -17,6 +17,7 @@ use crate::reader::{RecordReader, open_log, parse_row, parse_spec, spec_digest};
 use crate::replay::{Replayed, is_sample, replay};
 use crate::scan::Tail;
 use crate::seal::Seal;
+use crate::verify::{Verified, verify_on};
 use crate::writer::{RecordWriter, Start};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -217,6 +218,14 @@ impl Store {
     /// As [`RecordReader::open`].
     pub fn reader(&self, run: &RunId) -> Result<RecordReader, RecordError> {
         RecordReader::open_on(Arc::clone(&self.disk), &self.run_dir(run))
+    }
+
+    /// Checks every byte of a record of this store.
+    ///
+    /// # Errors
+    /// As [`verify()`](crate::verify()).
+    pub fn verify(&self, run: &RunId) -> Result<Verified, RecordError> {
+        verify_on(self.disk.as_ref(), &self.run_dir(run))
     }
 
     /// All runs, in the order of their ids. A run that cannot be read is listed with the reason.
