@@ -102,7 +102,9 @@ fn torn_at_any_byte_keeps_the_whole_rows_before() {
         let whole = subject.frames.iter().filter(|frame| frame.end <= length);
         let rows = whole.clone().filter(|frame| frame.kind == b'R').count() as u64;
         let end = whole.last().unwrap().end;
-        for filler in [None, Some(0), Some(b'x'), Some(b'C')] {
+        // What a crash can leave in place of the rest; tried where the last two frames are.
+        let fillers = if length < subject.frames[10].start { 1 } else { 4 };
+        for filler in [None, Some(0), Some(b'x'), Some(b'C')].into_iter().take(fillers) {
             let mut bytes = subject.bytes[..length].to_vec();
             bytes.resize(if filler.is_some() { length + 300 } else { length }, filler.unwrap_or_default());
             let store = subject.with_log(&bytes);
