@@ -101,10 +101,11 @@ fn torn_at_any_byte_keeps_the_whole_rows_before() {
     for length in beginning..=subject.bytes.len() {
         let whole = subject.frames.iter().filter(|frame| frame.end <= length);
         let rows = whole.clone().filter(|frame| frame.kind == b'R').count() as u64;
-        let end = whole.last().unwrap().end;
-        // What a crash can leave in place of the rest; tried where the last two frames are.
-        let fillers = if length < subject.frames[10].start { 1 } else { 4 };
-        for filler in [None, Some(0), Some(b'x'), Some(b'C')].into_iter().take(fillers) {
+        let end = whole.map(|frame| frame.end).max().unwrap();
+        // What a crash can leave in place of the rest, and going on to the end, are tried where the last two
+        // frames are.
+        let in_full = length >= subject.frames[10].start;
+        for filler in [None, Some(0), Some(b'x'), Some(b'C')].into_iter().take(if in_full { 4 } else { 1 }) {
             let mut bytes = subject.bytes[..length].to_vec();
             bytes.resize(if filler.is_some() { length + 300 } else { length }, filler.unwrap_or_default());
             let store = subject.with_log(&bytes);
@@ -112,6 +113,9 @@ fn torn_at_any_byte_keeps_the_whole_rows_before() {
             assert_eq!(seen, rows, "{length}");
             let (resumed, writer) = store.resume(&subject.run).unwrap();
             assert_eq!((resumed.rows, resumed.bytes_cut), (rows, (bytes.len() - end) as u64), "{length}");
+            if !in_full {
+                continue;
+            }
             writer.append(&sample(9)).unwrap();
             let seal = writer.seal().unwrap();
             assert_eq!(seal.rows, rows + 1 + u64::from(resumed.bytes_cut > 0));

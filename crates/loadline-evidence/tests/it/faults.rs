@@ -169,6 +169,24 @@ fn a_second_power_cut_while_recovering_loses_nothing_either() {
 }
 
 #[test]
+fn rows_of_a_killed_process_count_as_durable_only_when_they_are() {
+    let spec = spec(10);
+    for first in 8..40 {
+        let disk = SimDisk::failing(first, Fault::PowerCut);
+        live(&disk, &spec);
+        for second in 0..8 {
+            let between = disk.killed();
+            between.fail_at(second, Fault::PowerCut);
+            let told = live(&between, &spec);
+            let after = between.power_cut(first * 1000 + second);
+            let context = format!("kill at step {first}, power cut at step {second} after");
+            check_promises(&after, &spec, &told, &context);
+            check_finishes(&after, &spec, &context);
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_stops_the_writer_with_its_name_and_loses_nothing() {
     let spec = spec(4);
     let mut messages = 0;
