@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, hex};
 use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, Usage};
-use crate::score::Score;
+use crate::score::{MetricSpec, Score};
 
 /// Version of the row format written by this build.
 pub const RECORD_FORMAT: u32 = 1;
@@ -64,6 +64,16 @@ pub struct EvalSpec {
     pub model: ModelRef,
     /// On what its identity rests.
     pub identity: ModelIdentity,
+    /// What is reported, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricSpec>,
+    /// Whether a score needs the outputs of all epochs of a sample together (majority vote). The rows then carry no
+    /// scores; results need the task's scorer besides the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub groups_epochs: bool,
+    /// How many samples are asked (after the limit), each once per epoch: the record is complete when each of them
+    /// has a row without an error.
+    pub samples: u64,
     /// First this many samples; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -110,6 +120,9 @@ pub struct TaskIdentity {
 }
 
 /// One sample, asked once per epoch: the row that is paid for and must never be lost.
+///
+/// A row with an [error](SampleRecord::error) is asked again when the run is resumed; the row of that later try
+/// supersedes it. A row without an error is final: no second row with its index and epoch may follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleRecord {
     /// The sample's id.
@@ -151,6 +164,13 @@ pub struct SampleRecord {
     /// Why there is no output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl SampleRecord {
+    /// Whether the row is final: it was answered, and is never asked again.
+    pub fn is_final(&self) -> bool {
+        self.error.is_none()
+    }
 }
 
 /// One row of a record. Rows are only ever appended.
