@@ -107,8 +107,8 @@ pub fn export(record: &RecordReader, format: ExportFormat, to: impl Write) -> Re
     let mut given_up = Done::new(spec.samples, spec.epochs);
     let mut sink = Sink::new(format, to)?;
     let (model, mut count) = (spec.model.to_string(), 0);
-    for row in record.rows()? {
-        let Row::Sample(row) = row? else { continue };
+    for row in record.rows() {
+        let (_, Row::Sample(row)) = row? else { continue };
         // Of several rows without an answer the first stands for the sample.
         let is_wanted = if row.is_final() {
             true
@@ -128,15 +128,17 @@ pub fn export(record: &RecordReader, format: ExportFormat, to: impl Write) -> Re
 fn answered(record: &RecordReader) -> Result<Done, ExportError> {
     let spec = record.spec();
     let mut done = Done::new(spec.samples, spec.epochs);
-    record.for_each_payload(|payload| {
-        let row: LightRow<'_> = serde_json::from_slice(payload)?;
+    let mut rows = record.raw()?;
+    while let Some(row) = rows.next_row()? {
+        let Some(payload) = row.payload else { continue };
+        let row: LightRow<'_> = serde_json::from_slice(payload)
+            .map_err(|source| ResultsError::Row { run: record.run(), source })?;
         if let Some(sample) = row.sample
             && sample.error.is_none()
         {
             done.insert(sample.index, sample.epoch);
         }
-        Ok(())
-    })?;
+    }
     Ok(done)
 }
 

@@ -18,6 +18,7 @@ use loadline_stats::{Estimate, Level, StatsError};
 pub(crate) use accumulate::MetricAccumulator;
 pub(crate) use grouped::Grouped;
 pub use line::{MetricLine, ResultLine};
+pub(crate) use row::LightRow;
 pub(crate) use table::Table;
 
 use crate::task::Scorer;
@@ -118,6 +119,12 @@ pub fn from_record(
     }
     let mut table = Table::new(record.run(), spec.clone());
     let mut grouped = scorer.filter(|_| spec.groups_epochs).map(|scorer| Grouped::new(scorer, spec.epochs));
-    record.for_each_row(|payload| table.push(payload, grouped.as_mut()))?;
+    let mut rows = record.raw()?;
+    while let Some(row) = rows.next_row()? {
+        // A withheld row counts as one that is not there.
+        if let Some(payload) = row.payload {
+            table.push(payload, grouped.as_mut())?;
+        }
+    }
     Ok(table.finish(grouped.as_ref(), level))
 }

@@ -47,7 +47,7 @@ pub enum RunError {
     },
     /// The record cannot be read or written: exit code 1, or 30 where it does not verify.
     #[error(transparent)]
-    Record(#[from] loadline_evidence::Error),
+    Record(#[from] loadline_evidence::RecordError),
     /// The options contradict each other or the task: exit code 2.
     #[error("{message}")]
     Options {
@@ -76,7 +76,8 @@ impl RunError {
                 "bring the task file and its data back to finish run {}, or start anew with --fresh",
                 short(run)
             )),
-            Self::Record(_) | Self::Results(_) => None,
+            Self::Record(error) => error.hint(),
+            Self::Results(error) => error.hint(),
             Self::Options { hint, .. } => Some((*hint).to_owned()),
         }
     }

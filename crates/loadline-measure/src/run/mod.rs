@@ -104,8 +104,8 @@ pub async fn measure<F: FnMut(RunEvent) + Send>(
     let began = Instant::now();
     let spec = open::specify(task, &*model, options)?;
     let scorer = task.scorer.groups_epochs().then_some(&*task.scorer);
-    let (mut writer, table) = match open::open(store, spec, options, scorer)? {
-        Opened::Complete(results) => return Ok(complete_already(results, began)),
+    let (writer, table) = match open::open(store, spec, options, scorer)? {
+        Opened::Complete(results) => return Ok(complete_already(*results, began)),
         Opened::Ready(writer, table) => (writer, table),
     };
     let (run, in_flight, resumed) = (writer.run(), InFlight::new(), table.done().count());
@@ -113,7 +113,7 @@ pub async fn measure<F: FnMut(RunEvent) + Send>(
     events(RunEvent::Started { run, resumed, total, in_flight: in_flight.clone() });
     let spec = table.spec().clone();
     let mut scheduler =
-        Scheduler::new((task, &*model), (&spec, options), (&mut writer, table), (&mut events, in_flight));
+        Scheduler::new((task, &*model), (&spec, options), (&writer, *table), (&mut events, in_flight));
     let stopped = scheduler.run(cancel).await;
     let (tally, complete) = scheduler.finish();
     let stop = match stopped {
