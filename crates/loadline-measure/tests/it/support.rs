@@ -232,7 +232,7 @@ pub struct Place {
 
 pub fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path().join("runs"));
     Place { dir, store }
 }
 
@@ -249,8 +249,8 @@ pub async fn run(
 ) -> (Result<RunOutcome, RunError>, Vec<RunEvent>) {
     let mut events = Vec::new();
     let model: Arc<dyn Model> = model.clone();
-    let outcome = measure(task, model, &place.store, options, |event| events.push(event), &CancelToken::new());
-    let outcome = outcome.await;
+    let cancel = CancelToken::new();
+    let outcome = measure(task, model, &place.store, options, |event| events.push(event), &cancel).await;
     (outcome, events)
 }
 
