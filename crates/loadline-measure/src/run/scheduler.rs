@@ -178,11 +178,13 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
     fn start(&mut self, attempts: &mut Attempts<'a>) -> Result<(), RunError> {
         loop {
             let (limit, now) = (self.limiter.limit(), Instant::now());
+            // Before anything else: while all starts wait, time goes on.
+            self.draining |= self.tally.is_out_of_time(&self.options.budget, now);
             if self.draining || attempts.len() >= limit || self.limiter.paused_until(now).is_some() {
                 return Ok(());
             }
             let Some(mut job) = self.next_job(now, attempts.len(), limit)? else { return Ok(()) };
-            if self.tally.is_spent(&self.options.budget, now) {
+            if self.tally.is_spent(&self.options.budget) {
                 self.draining = true;
                 return Ok(());
             }
@@ -307,7 +309,13 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
     }
 
     /// Writes that a sample was given up; ends the run when the endpoint is at fault.
-    fn lost(&mut self, job: Box<Job>, error: ModelError, why: Option<String>, now: Instant) -> Result<(), RunError> {
+    fn lost(
+        &mut self,
+        job: Box<Job>,
+        error: ModelError,
+        why: Option<String>,
+        now: Instant,
+    ) -> Result<(), RunError> {
         let endpoint_is_down = self.health.lost(error.kind);
         if endpoint_is_down && error.kind == ModelErrorKind::Connection {
             return Err(self.unreachable(error));
@@ -445,7 +453,10 @@ fn finite(output: ModelOutput) -> Result<ModelOutput, ModelError> {
     if output.loglikelihoods.iter().all(|likelihood| likelihood.sum.is_finite()) {
         return Ok(output);
     }
-    Err(ModelError::new(ModelErrorKind::Malformed, "the answer has a log-likelihood that is not a finite number"))
+    Err(ModelError::new(
+        ModelErrorKind::Malformed,
+        "the answer has a log-likelihood that is not a finite number",
+    ))
 }
 
 /// A value that is no finite number is no value.

@@ -29,8 +29,12 @@ async fn every_sample_is_exported_once_with_its_last_word() {
     assert_eq!((second.status, second.results.errors), (RunStatus::SomeErrored, 1));
 
     let jsonl = exported(&place, &second, ExportFormat::Jsonl);
-    let rows: Vec<serde_json::Value> = jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(), ["sum-0", "sum-1", "sum-3", "sum-2"]);
+    let rows: Vec<serde_json::Value> =
+        jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["sum-0", "sum-1", "sum-3", "sum-2"]
+    );
     let started = rows[1]["started"].clone();
     assert_eq!(
         rows[1],
@@ -43,18 +47,27 @@ async fn every_sample_is_exported_once_with_its_last_word() {
         })
     );
     assert!(started.as_str().unwrap().ends_with('Z'));
-    assert_eq!((&rows[2]["error"], &rows[2]["output"]), (&"scripted Refused".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&rows[2]["error"], &rows[2]["output"]),
+        (&"scripted Refused".into(), &serde_json::Value::Null)
+    );
     assert_eq!((&rows[3]["error"], &rows[3]["output"]), (&serde_json::Value::Null, &"3".into()));
 
     let csv = exported(&place, &second, ExportFormat::Csv);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    let keys: std::collections::BTreeSet<&str> = rows[0].as_object().unwrap().keys().map(String::as_str).collect();
+    let keys: std::collections::BTreeSet<&str> =
+        rows[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(header.iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), keys);
     let lines: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    let of = |line: &csv::StringRecord, name: &str| line[header.iter().position(|h| h == name).unwrap()].to_owned();
+    let of = |line: &csv::StringRecord, name: &str| {
+        line[header.iter().position(|h| h == name).unwrap()].to_owned()
+    };
     assert_eq!(of(&lines[1], "output"), "a \"quoted\",\nlong answer");
-    assert_eq!((of(&lines[1], "score"), of(&lines[1], "target"), of(&lines[1], "error")), ("0".into(), "2".into(), String::new()));
+    assert_eq!(
+        (of(&lines[1], "score"), of(&lines[1], "target"), of(&lines[1], "error")),
+        ("0".into(), "2".into(), String::new())
+    );
     assert_eq!(of(&lines[2], "error"), "scripted Refused");
 }
 

@@ -46,7 +46,8 @@ async fn killed_at(kills: &[u64], concurrency: usize) -> (String, Arc<Scripted>)
 
 #[test]
 fn kills_at_random_points_lose_nothing_and_pay_twice_for_at_most_what_was_in_flight() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (undisturbed, _) = runtime().block_on(killed_at(&[], 10));
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(kills in prop::collection::vec(0u64..3000, 1..4), concurrency in 1usize..40)| {

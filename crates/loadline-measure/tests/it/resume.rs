@@ -18,7 +18,10 @@ async fn a_complete_run_is_sealed_verifies_and_is_not_asked_again() {
     assert_eq!((verified.samples, verified.spec.samples), (20, 20));
     let (again, events) = run(&sums(20), &model, &place, &options(5)).await;
     let again = again.unwrap();
-    assert_eq!((again.run, again.status, again.resumed, again.requests), (first.run, RunStatus::Complete, 20, 0));
+    assert_eq!(
+        (again.run, again.status, again.resumed, again.requests),
+        (first.run, RunStatus::Complete, 20, 0)
+    );
     assert_eq!(again.results.line_json(), first.results.line_json());
     assert!(events.is_empty());
     assert_eq!(model.calls().len(), 20);
@@ -135,7 +138,10 @@ async fn the_record_says_what_was_asked_and_how() {
             _ => None,
         })
         .collect();
-    assert_eq!(rows.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    assert_eq!(
+        rows.iter().map(|row| (row.index, row.epoch)).collect::<Vec<_>>(),
+        [(0, 0), (0, 1), (1, 0), (1, 1)]
+    );
     let mut seeds = std::collections::BTreeSet::new();
     for row in &rows {
         let loadline_core::Request::Generate(generate) = &row.input else { panic!() };

@@ -102,10 +102,17 @@ async fn a_vote_over_epochs_is_scored_from_the_record_also_after_a_resume() {
     let part = run(&majority(10), &model, &place, &RunOptions { budget, ..options(2) }).await.0.unwrap();
     assert_eq!((part.status, part.answered), (RunStatus::BudgetReached, 7));
     let metric = &part.results.metrics[0];
-    assert_eq!((metric.estimate.as_ref().unwrap().n, metric.unscored), (2, 1), "the third sample has one epoch of three");
+    assert_eq!(
+        (metric.estimate.as_ref().unwrap().n, metric.unscored),
+        (2, 1),
+        "the third sample has one epoch of three"
+    );
     let whole = run(&majority(10), &model, &place, &options(2)).await.0.unwrap();
     let estimate = whole.results.metrics[0].estimate.clone().unwrap();
-    assert_eq!((whole.status, estimate.n, estimate.clusters, estimate.point), (RunStatus::Complete, 10, None, 0.9));
+    assert_eq!(
+        (whole.status, estimate.n, estimate.clusters, estimate.point),
+        (RunStatus::Complete, 10, None, 0.9)
+    );
     let record = RecordReader::open(place.store.run_dir(&whole.run)).unwrap();
     assert!(matches!(from_record(&record, None, Level::P95), Err(ResultsError::NeedsTask { .. })));
 }
@@ -116,14 +123,16 @@ struct Perplexity;
 impl Scorer for Perplexity {
     fn score(&self, _: &Sample, _: &[ModelOutput]) -> Vec<Score> {
         let value = |per| Value::Ratio { total: -2.0, per };
-        let score = |metric: &str, value| Score { metric: metric.into(), value, answer: None, explanation: None };
+        let score =
+            |metric: &str, value| Score { metric: metric.into(), value, answer: None, explanation: None };
         vec![score("word_perplexity", value(4.0)), score("bits_per_byte", value(20.0))]
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_aggregation_is_recomputed_from_the_record_alone() {
-    let metric = |name: &str, aggregation| MetricSpec { name: name.into(), aggregation, higher_is_better: false };
+    let metric =
+        |name: &str, aggregation| MetricSpec { name: name.into(), aggregation, higher_is_better: false };
     let task = Task {
         scorer: Box::new(Perplexity),
         metrics: vec![
@@ -143,7 +152,9 @@ async fn every_aggregation_is_recomputed_from_the_record_alone() {
     assert!((point(1) - 0.1 / std::f64::consts::LN_2).abs() < 1e-12);
     assert!(results.metrics[2].estimate.is_err());
     assert_eq!(results.metrics[2].unscored, 10);
-    assert!(results.line_json().contains(r#""metric":"never_scored","point":null,"interval":null,"level":0.95"#));
+    assert!(
+        results.line_json().contains(r#""metric":"never_scored","point":null,"interval":null,"level":0.95"#)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,9 +162,11 @@ async fn a_simulated_subject_gets_its_ability_on_a_suite_in_both_forms() {
     for name in ["arithmetic", "arithmetic-choice@1-2"] {
         let task = SuiteTask::parse(name).unwrap().unwrap().task(5, Some(600));
         let place = place();
-        let model: Arc<dyn Model> = Arc::new(Simulated::parse("ability=0.7,latency=20ms,error=0.05").unwrap());
+        let model: Arc<dyn Model> =
+            Arc::new(Simulated::parse("ability=0.7,latency=20ms,error=0.05").unwrap());
         let options = RunOptions { seed: 5, limit: Some(600), ..RunOptions::default() };
-        let outcome = measure(&task, model, &place.store, &options, |_| {}, &CancelToken::new()).await.unwrap();
+        let outcome =
+            measure(&task, model, &place.store, &options, |_| {}, &CancelToken::new()).await.unwrap();
         assert_eq!(outcome.status, RunStatus::Complete);
         let estimate = outcome.results.metrics[0].estimate.clone().unwrap();
         assert!((0.65..0.75).contains(&estimate.point), "{name}: {}", estimate.point);

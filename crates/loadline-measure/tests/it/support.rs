@@ -9,7 +9,9 @@ use loadline_core::model::{
 };
 use loadline_core::record::TaskIdentity;
 use loadline_core::score::{Aggregation, MetricSpec};
-use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Score, Usage, Value};
+use loadline_core::{
+    Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Score, Usage, Value,
+};
 use loadline_evidence::Store;
 use loadline_measure::run::{CancelToken, RunError, RunEvent, RunOptions, RunOutcome, measure};
 use loadline_measure::{SampleSource, Scorer, Task, TaskError};
