@@ -6,6 +6,7 @@ mod support;
 
 mod adaptive;
 mod budget;
+mod disk;
 mod export;
 mod faults;
 mod kill;
