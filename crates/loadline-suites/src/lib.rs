@@ -11,6 +11,7 @@ mod arithmetic;
 pub mod answer;
 mod fill;
 mod item;
+mod knights;
 mod languages;
 mod number;
 pub mod seed;
@@ -27,7 +28,7 @@ use loadline_core::Sample;
 /// All suites, in the order in which they are listed and documented.
 pub fn all() -> &'static [&'static dyn Suite] {
     const ALL: &[&dyn Suite] =
-        &[&arithmetic::Arithmetic, &word_problems::WordProblems, &languages::Languages];
+        &[&arithmetic::Arithmetic, &word_problems::WordProblems, &knights::Knights, &languages::Languages];
     ALL
 }
 
