@@ -9,6 +9,7 @@
 mod arithmetic;
 
 pub mod answer;
+mod chess;
 mod fill;
 mod item;
 mod knights;
@@ -33,6 +34,7 @@ pub fn all() -> &'static [&'static dyn Suite] {
         &word_problems::WordProblems,
         &knights::Knights,
         &tracing::Tracing,
+        &chess::Chess,
         &languages::Languages,
     ];
     ALL
