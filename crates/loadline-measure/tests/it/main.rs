@@ -9,6 +9,7 @@ mod budget;
 mod disk;
 mod export;
 mod faults;
+mod golden;
 mod kill;
 mod resume;
 mod scoring;
