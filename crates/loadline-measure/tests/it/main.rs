@@ -1,0 +1,15 @@
+//! The runner against models whose faults are scripted, on a paused clock: nothing here waits for real time.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails panics")]
+
+mod support;
+
+mod adaptive;
+mod budget;
+mod disk;
+mod export;
+mod faults;
+mod golden;
+mod kill;
+mod resume;
+mod scoring;
