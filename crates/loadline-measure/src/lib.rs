@@ -1,13 +1,13 @@
 //! The runner: task files, datasets, scorers, scheduler, budget, resume.
 
 pub mod catalog;
-pub mod dataset;
-pub mod filter;
-pub mod metric;
-pub mod python;
+mod dataset;
+mod filter;
+mod metric;
+mod python;
 pub mod task;
 pub mod taskfile;
-pub mod template;
+mod template;
 
 pub use catalog::{Entry, EntryKind, Library};
 pub use task::{Aggregation, MetricSpec, SampleSource, Scorer, Task, TaskError};
