@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, hex};
-use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, Usage};
+use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, StopReason, Usage};
 use crate::score::{MetricSpec, Score};
 
 /// Version of the row format written by this build.
@@ -147,6 +147,9 @@ pub struct SampleRecord {
     /// What the model wrote; absent when every attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Why the model stopped writing.
+    #[serde(default, skip_serializing_if = "StopReason::is_stop")]
+    pub stop_reason: StopReason,
     /// Log-likelihood of each choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loglikelihoods: Vec<ContinuationLoglikelihood>,

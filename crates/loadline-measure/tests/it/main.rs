@@ -1,5 +1,17 @@
-//! Integration tests of the runner.
+//! The runner against models whose faults are scripted, on a paused clock: nothing here waits for real time. And
+//! task files against what lm_eval makes of them.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails panics")]
+
+mod support;
+
+mod adaptive;
+mod budget;
+mod export;
+mod faults;
+mod kill;
+mod resume;
+mod scoring;
 mod task_errors;
 mod task_golden;
 mod task_library;
