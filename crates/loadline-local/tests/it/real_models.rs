@@ -42,7 +42,9 @@ fn token_ids_agree((name, file): (&str, &str)) {
                 different.push(format!("{key} {text:?}: {found:?}, expected {expect:?}"));
             }
             if control == ControlTokens::AsText {
-                assert_eq!(engine.tokenizer().decode(&found), text);
+                // SentencePiece cannot tell its own sign for a space from a space.
+                let sign = if name == GEMMA.0 { "\u{2581}" } else { "\0" };
+                assert_eq!(engine.tokenizer().decode(&found), text.replace(sign, " "));
             }
         }
     }
