@@ -1,2 +1,42 @@
-//! Chores of the workspace.
-fn main() {}
+//! Chores of the workspace: `cargo xtask bench runner|local`. The tidy checks are tests (`xtask/tests/it`).
+#![expect(clippy::print_stdout, reason = "a chore prints its table")]
+
+mod local;
+mod process;
+mod runner;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask bench runner [--runs N] [--peers]   the runner against the mock endpoint of ../shared/bench
+       cargo xtask bench local [--runs N] [--python P] the local runtime, beside llama-cpp-python when P has it";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let flags: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match flags.as_slice() {
+        ["bench", "runner", rest @ ..] => runner::bench(rest),
+        ["bench", "local", rest @ ..] => local::bench(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The value behind a flag.
+fn flag<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
+    words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1).copied())
+}
+
+/// How many runs each figure is the median of.
+fn runs(words: &[&str]) -> Result<usize, String> {
+    match flag(words, "--runs") {
+        None => Ok(5),
+        Some(text) => text.parse().map_err(|_| format!("`--runs {text}`: not a number")),
+    }
+}

@@ -1,0 +1,145 @@
+//! Which crate may use what: invariants 1, 2 and 3.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, PackageId};
+
+use crate::{crates, metadata, sources};
+
+/// The arrows of ARCHITECTURE.md: crate, and what it may use of the workspace.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("core", &[]),
+    ("stats", &[]),
+    ("tlog", &[]),
+    ("evidence", &["core", "tlog"]),
+    ("suites", &["core"]),
+    ("model", &["core"]),
+    ("local", &["core"]),
+    ("measure", &["core", "stats", "evidence", "suites"]),
+    ("cli", &["core", "stats", "tlog", "evidence", "suites", "model", "local", "measure"]),
+    ("testkit", &["core"]),
+];
+
+const PURE: &[&str] = &["core", "stats", "tlog", "suites"];
+
+#[test]
+fn every_crate_has_its_arrows_written_down_and_keeps_to_them() {
+    let metadata = metadata();
+    let table: BTreeMap<_, _> = MAY_USE.iter().copied().collect();
+    assert_eq!(crates(), table.keys().map(|name| (*name).to_owned()).collect::<Vec<_>>(), "table above");
+    for package in metadata.workspace_packages() {
+        let Some(name) = package.name.strip_prefix("loadline-") else { continue };
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
+            if let Some(used) = dependency.name.strip_prefix("loadline-") {
+                assert!(table[name].contains(&used), "`{name}` may not use `{used}`; see ARCHITECTURE.md");
+            }
+        }
+    }
+}
+
+/// Everything a crate links, directly or not, without dev-dependencies.
+fn links(metadata: &Metadata, crate_name: &str) -> BTreeSet<String> {
+    let resolve = metadata.resolve.as_ref().expect("a resolved graph");
+    let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let start = metadata.packages.iter().find(|p| p.name.as_str() == format!("loadline-{crate_name}"));
+    let mut todo = vec![&start.expect("the crate").id];
+    let mut seen = BTreeSet::new();
+    while let Some(id) = todo.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let normal = nodes[id]
+            .deps
+            .iter()
+            .filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
+        todo.extend(normal.map(|dep| &dep.pkg));
+    }
+    seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+#[test]
+fn heavy_dependencies_stand_behind_their_door() {
+    let metadata = metadata();
+    let doors: &[(&[&str], &[&str])] = &[
+        (&["rustls", "ring", "hyper-rustls"], &["model", "cli"]),
+        (&["hyper"], &["model", "cli", "testkit"]),
+        (&["candle-core", "gemm"], &["local", "cli"]),
+        (&["tokio"], &["measure", "model", "cli", "testkit"]),
+        (&["clap", "indicatif"], &["cli"]),
+    ];
+    for name in crates() {
+        let linked = links(&metadata, &name);
+        for (heavy, allowed) in doors {
+            for dependency in heavy.iter().filter(|dependency| linked.contains(**dependency)) {
+                assert!(
+                    allowed.contains(&name.as_str()),
+                    "`{name}` links `{dependency}`, which is behind {allowed:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_crates_do_no_io_and_read_no_clock() {
+    let banned = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "SystemTime",
+        "Instant::now",
+        "HashMap<",
+        "HashSet<",
+        "thread_rng",
+        "from_os_rng",
+    ];
+    for name in PURE {
+        for (path, code) in sources(name) {
+            for word in banned {
+                assert!(!code.contains(word), "{}: `{word}` in a pure crate", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_cli_prints() {
+    for name in crates().iter().filter(|name| !matches!(name.as_str(), "cli" | "testkit")) {
+        for (path, code) in sources(name) {
+            let printed = code.lines().find(|line| {
+                !line.trim_start().starts_with("//")
+                    && ["println!(", "eprintln!(", "print!(", "eprint!(", "io::stdout()", "io::stderr()"]
+                        .iter()
+                        .any(|word| line.contains(word))
+            });
+            assert_eq!(printed, None, "{}: only `cli` prints", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_evidence_writes_files_of_a_record() {
+    // `cli` writes downloads and exports where the user says so; nobody else writes a file at all.
+    for name in crates().iter().filter(|name| !matches!(name.as_str(), "evidence" | "cli" | "testkit")) {
+        for (path, code) in sources(name) {
+            for word in
+                ["OpenOptions", "File::create", "fs::write", "fs::rename", "remove_file", "create_dir"]
+            {
+                let inside_model_hub = name == "model" && path.to_string_lossy().contains("hub");
+                assert!(inside_model_hub || !code.contains(word), "{}: `{word}`", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_the_kernels_only() {
+    for name in crates().iter().filter(|name| name.as_str() != "local") {
+        for (path, code) in sources(name) {
+            let found = code.contains("unsafe {") || code.contains("unsafe fn");
+            assert!(!found, "{}: unsafe code outside `local`", path.display());
+        }
+    }
+}
