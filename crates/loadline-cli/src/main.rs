@@ -3,8 +3,11 @@
 //! Start here: [`verbs`] has one file per verb. [`ui`] is how it speaks, [`failure`] how it fails, [`exit`] what it
 //! ends with. No other crate of the workspace prints.
 
+mod cache;
+mod control;
 mod exit;
 mod failure;
+mod pull;
 mod scores;
 mod store;
 mod ui;

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use loadline_core::untrusted::one_line;
+use loadline_local::catalogue;
+
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::ui::Ui;
 
 /// Get a model of the catalogue and keep it in the cache
@@ -31,6 +34,15 @@ Examples:
 The cache is ${LOADLINE_CACHE}, or ${XDG_CACHE_HOME}/loadline, or ~/.cache/loadline.";
 
 /// See [`Args`].
-pub fn run(_args: &Args, _ui: &Ui) -> Result {
+pub fn run(args: &Args, ui: &Ui) -> Result {
+    let model = catalogue::find(&args.name).ok_or_else(|| {
+        let hint = match catalogue::nearest(&args.name) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "`loadline models` lists what there is".to_owned(),
+        };
+        Failure::new(Exit::Usage, format!("no model `{}` in the catalogue", one_line(&args.name, 80))).hint(hint)
+    })?;
+    crate::pull::get(model, args.from.as_deref(), ui)?;
+    ui.hint(format_args!("measure it with `loadline measure arithmetic --model {}`", model.name));
     Ok(Exit::Ok)
 }
