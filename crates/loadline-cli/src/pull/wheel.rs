@@ -143,6 +143,9 @@ pub mod tests {
         let at = flipped.windows(12).position(|w| w == b"a/data/part0").unwrap() + 12;
         flipped[at + 4] ^= 1;
         std::fs::write(&cut, &flipped).unwrap();
-        assert!(matches!(fail(&cut, "a/data/part0", 5000), WheelError::Copy { .. } | WheelError::TooLarge { .. }));
+        assert!(matches!(
+            fail(&cut, "a/data/part0", 5000),
+            WheelError::Copy { .. } | WheelError::TooLarge { .. }
+        ));
     }
 }

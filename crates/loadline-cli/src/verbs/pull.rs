@@ -40,7 +40,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
             Some(name) => format!("did you mean `{name}`?"),
             None => "`loadline models` lists what there is".to_owned(),
         };
-        Failure::new(Exit::Usage, format!("no model `{}` in the catalogue", one_line(&args.name, 80))).hint(hint)
+        Failure::new(Exit::Usage, format!("no model `{}` in the catalogue", one_line(&args.name, 80)))
+            .hint(hint)
     })?;
     crate::pull::get(model, args.from.as_deref(), ui)?;
     ui.hint(format_args!("measure it with `loadline measure arithmetic --model {}`", model.name));
