@@ -40,6 +40,7 @@ pub const DIM: Style = Style::new().dimmed();
 pub const STRONG: Style = Style::new().bold();
 
 /// Where words and data go.
+#[derive(Clone)]
 pub struct Ui {
     quiet: bool,
     live: bool,
@@ -186,6 +187,15 @@ impl Out {
     /// When standard output cannot be written.
     pub fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
         writeln!(self.writer, "{text}").map_err(|error| out_failure(&error))
+    }
+
+    /// Writes a value as one line of JSON.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
+        self.line(text)
     }
 
     /// The writer itself, for code that streams into one.
