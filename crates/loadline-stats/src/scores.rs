@@ -1,0 +1,486 @@
+//! Per-sample scores of one or two runs, from rows: checked, and paired by id.
+//!
+//! Reading files is the caller's; every error here names the source and the row, and says what to do.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::compare::Pair;
+use crate::error::StatsError;
+use crate::estimate::{Estimate, Level};
+use crate::summary::Accumulator;
+
+/// What it means when a sample's id occurs more than once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// A mistake in the input.
+    #[default]
+    Refuse,
+    /// The sample was answered in several epochs: an estimate takes each sample for a cluster, a comparison takes
+    /// each sample's mean.
+    Epochs,
+}
+
+/// The per-sample scores of one run, in the order of their rows.
+#[derive(Clone, Debug)]
+pub struct ScoreTable {
+    source: String,
+    repeats: Repeats,
+    samples: Vec<SampleScores>,
+    by_id: HashMap<Box<str>, usize>,
+}
+
+#[derive(Clone, Debug)]
+struct SampleScores {
+    id: Box<str>,
+    row: u64,
+    scores: Vec<f64>,
+    unscored: u64,
+    cluster: Option<Box<str>>,
+}
+
+impl SampleScores {
+    fn mean(&self) -> Option<f64> {
+        let count = self.scores.len() as f64;
+        (!self.scores.is_empty()).then(|| self.scores.iter().sum::<f64>() / count)
+    }
+}
+
+/// Why rows are not usable scores.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoresError {
+    /// A score that is not a number.
+    #[error("{source_name}, row {row}: the score {text} is not a number")]
+    NotANumber {
+        /// The file or run.
+        source_name: String,
+        /// Its row.
+        row: u64,
+        /// What stands there, shortened and made safe to show.
+        text: Shown,
+    },
+    /// A row without an id.
+    #[error("{source_name}, row {row}: the id is empty")]
+    EmptyId {
+        /// The file or run.
+        source_name: String,
+        /// Its row.
+        row: u64,
+    },
+    /// An id that was there before.
+    #[error("{source_name}, row {row}: the id {id} was already in row {first_row}")]
+    DuplicateId {
+        /// The file or run.
+        source_name: String,
+        /// The second row.
+        row: u64,
+        /// The first row.
+        first_row: u64,
+        /// The id.
+        id: Shown,
+    },
+    /// Two rows put one sample in different clusters.
+    #[error(
+        "the sample {id} is in cluster {first} in {first_source} and in cluster {second} in {second_source}"
+    )]
+    ClusterConflict {
+        /// The sample.
+        id: Shown,
+        /// Where it was first.
+        first_source: String,
+        /// The cluster there.
+        first: Shown,
+        /// Where else it was.
+        second_source: String,
+        /// The cluster there.
+        second: Shown,
+    },
+    /// No rows.
+    #[error("{source_name} has no rows")]
+    Empty {
+        /// The file or run.
+        source_name: String,
+    },
+    /// Two sides without one common scored sample.
+    #[error(
+        "{a} and {b} have no scored sample in common: {a} has {samples_a} samples (the first is {first_a}), {b} has \
+         {samples_b} (the first is {first_b})"
+    )]
+    NothingInCommon {
+        /// One side.
+        a: String,
+        /// The other side.
+        b: String,
+        /// Samples of the one.
+        samples_a: u64,
+        /// Samples of the other.
+        samples_b: u64,
+        /// First id of the one.
+        first_a: Shown,
+        /// First id of the other.
+        first_b: Shown,
+    },
+}
+
+impl ScoresError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotANumber { .. } => {
+                "a score is a number, true or false; leave it empty to count the sample as unscored"
+            }
+            Self::EmptyId { .. } => "every sample needs an id; name the column if it is not called `id`",
+            Self::DuplicateId { .. } => {
+                "give each sample an id of its own, or say that repeated ids are epochs of one sample"
+            }
+            Self::ClusterConflict { .. } => "a sample belongs to one cluster in all rows and on both sides",
+            Self::Empty { .. } => "check that this is the right file and that it has rows below its header",
+            Self::NothingInCommon { .. } => {
+                "samples are paired by id: check that both sides are runs of the same task with the same ids"
+            }
+        }
+    }
+}
+
+/// A piece of input in an error message: quoted, on one line, escaped and shortened, so that it cannot harm a terminal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown(String);
+
+impl Shown {
+    fn new(text: &str) -> Self {
+        const MOST_CHARS: usize = 60;
+        let mut short: String = text.chars().take(MOST_CHARS).collect();
+        if short.len() < text.len() {
+            short.push('…');
+        }
+        Self(format!("`{}`", short.escape_debug()))
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a score: a number, `true`, `false`, or nothing (empty, `null`, `None`) for an unscored sample.
+/// `Err(())` stands for anything else, NaN and infinities among it.
+fn read_score(text: &str) -> Result<Option<f64>, ()> {
+    match text.trim() {
+        "" | "null" | "None" => Ok(None),
+        "true" | "True" | "TRUE" => Ok(Some(1.0)),
+        "false" | "False" | "FALSE" => Ok(Some(0.0)),
+        number => match number.parse::<f64>() {
+            Ok(value) if crate::mean::usable(value).is_ok() => Ok(Some(value)),
+            _ => Err(()),
+        },
+    }
+}
+
+impl ScoreTable {
+    /// A table without rows; `source_name` (a file name, a run's id) goes into error messages.
+    pub fn new(source_name: impl Into<String>, repeats: Repeats) -> Self {
+        Self { source: source_name.into(), repeats, samples: Vec::new(), by_id: HashMap::new() }
+    }
+
+    /// Adds a row as it stands in a file. `row` is its number for error messages. An empty cluster is none.
+    ///
+    /// # Errors
+    /// [`ScoresError::NotANumber`] and those of [`push`](ScoreTable::push).
+    pub fn push_text(
+        &mut self,
+        row: u64,
+        id: &str,
+        score: &str,
+        cluster: Option<&str>,
+    ) -> Result<(), ScoresError> {
+        let value = read_score(score).map_err(|()| ScoresError::NotANumber {
+            source_name: self.source.clone(),
+            row,
+            text: Shown::new(score),
+        })?;
+        self.push(row, id, value, cluster)
+    }
+
+    /// Adds a row with a score, or with none for an unscored sample.
+    ///
+    /// # Errors
+    /// [`ScoresError::NotANumber`] for NaN, infinities and numbers beyond ±1e100; [`ScoresError::EmptyId`];
+    /// [`ScoresError::DuplicateId`] unless repeats are epochs; [`ScoresError::ClusterConflict`].
+    pub fn push(
+        &mut self,
+        row: u64,
+        id: &str,
+        score: Option<f64>,
+        cluster: Option<&str>,
+    ) -> Result<(), ScoresError> {
+        if id.trim().is_empty() {
+            return Err(ScoresError::EmptyId { source_name: self.source.clone(), row });
+        }
+        if let Some(value) = score.filter(|value| crate::mean::usable(*value).is_err()) {
+            let (source_name, text) = (self.source.clone(), Shown::new(&value.to_string()));
+            return Err(ScoresError::NotANumber { source_name, row, text });
+        }
+        let cluster = cluster.filter(|key| !key.is_empty());
+        let index = match self.by_id.get(id) {
+            Some(index) => self.check_repeat(*index, row, cluster)?,
+            None => self.insert(row, id, cluster),
+        };
+        if let Some(sample) = self.samples.get_mut(index) {
+            match score {
+                Some(value) => sample.scores.push(value),
+                None => sample.unscored += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, row: u64, id: &str, cluster: Option<&str>) -> usize {
+        let index = self.samples.len();
+        let cluster = cluster.map(Into::into);
+        self.samples.push(SampleScores { id: id.into(), row, scores: Vec::new(), unscored: 0, cluster });
+        self.by_id.insert(id.into(), index);
+        index
+    }
+
+    fn check_repeat(&self, index: usize, row: u64, cluster: Option<&str>) -> Result<usize, ScoresError> {
+        let Some(first) = self.samples.get(index) else { return Ok(index) };
+        if self.repeats == Repeats::Refuse {
+            return Err(ScoresError::DuplicateId {
+                source_name: self.source.clone(),
+                row,
+                first_row: first.row,
+                id: Shown::new(&first.id),
+            });
+        }
+        if first.cluster.as_deref() != cluster {
+            return Err(ScoresError::ClusterConflict {
+                id: Shown::new(&first.id),
+                first_source: format!("row {} of {}", first.row, self.source),
+                first: Shown::new(first.cluster.as_deref().unwrap_or("")),
+                second_source: format!("row {row}"),
+                second: Shown::new(cluster.unwrap_or("")),
+            });
+        }
+        Ok(index)
+    }
+
+    /// Samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// All scores, ready for an estimate: clustered as the rows say, and by sample where that has several epochs.
+    ///
+    /// # Errors
+    /// [`StatsError`] for a score that cannot be used, which [`push`](ScoreTable::push) lets none of.
+    pub fn accumulator(&self) -> Result<Accumulator, StatsError> {
+        let mut scores = Accumulator::new();
+        for sample in &self.samples {
+            let key = match (&sample.cluster, sample.scores.len()) {
+                // Prefixes keep a cluster and a sample of the same name apart.
+                (Some(cluster), _) => Some(format!("c:{cluster}")),
+                (None, 0 | 1) => None,
+                (None, _) => Some(format!("s:{}", sample.id)),
+            };
+            for score in &sample.scores {
+                scores.push(*score, key.as_deref())?;
+            }
+            for _ in 0..sample.unscored {
+                scores.push_unscored();
+            }
+        }
+        Ok(scores)
+    }
+
+    /// The estimate of the mean score.
+    ///
+    /// # Errors
+    /// [`StatsError::NoScores`] when no sample was scored.
+    pub fn estimate(&self, level: Level) -> Result<Estimate, StatsError> {
+        self.accumulator()?.estimate(level)
+    }
+}
+
+/// Two runs paired by sample.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pairing {
+    /// Samples with a score on both sides, in the order of A's rows.
+    pub pairs: Vec<PairedSample>,
+    /// Samples that only A has.
+    pub only_a: u64,
+    /// Samples that only B has.
+    pub only_b: u64,
+    /// Samples on both sides, of which at least one was not scored.
+    pub unscored: u64,
+}
+
+/// A sample's score on both sides: its mean where it was answered several times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairedSample {
+    /// The sample.
+    pub id: Box<str>,
+    /// A's score.
+    pub a: f64,
+    /// B's score.
+    pub b: f64,
+    /// Its cluster.
+    pub cluster: Option<Box<str>>,
+}
+
+impl Pairing {
+    /// What [`compare::paired`](crate::compare::paired) takes.
+    pub fn iter(&self) -> impl Iterator<Item = Pair<'_>> {
+        self.pairs.iter().map(|pair| Pair { a: pair.a, b: pair.b, cluster: pair.cluster.as_deref() })
+    }
+}
+
+/// Pairs two runs by sample id. A cluster named on one side only holds for the sample.
+///
+/// # Errors
+/// [`ScoresError::Empty`], [`ScoresError::NothingInCommon`], [`ScoresError::ClusterConflict`].
+pub fn pair(a: &ScoreTable, b: &ScoreTable) -> Result<Pairing, ScoresError> {
+    for side in [a, b] {
+        if side.is_empty() {
+            return Err(ScoresError::Empty { source_name: side.source.clone() });
+        }
+    }
+    let mut pairing = Pairing { pairs: Vec::new(), only_a: 0, only_b: b.len() as u64, unscored: 0 };
+    for ours in &a.samples {
+        let Some(theirs) = b.by_id.get(&ours.id).and_then(|index| b.samples.get(*index)) else {
+            pairing.only_a += 1;
+            continue;
+        };
+        pairing.only_b -= 1;
+        let cluster = common_cluster((a, ours), (b, theirs))?;
+        match (ours.mean(), theirs.mean()) {
+            (Some(score_a), Some(score_b)) => {
+                pairing.pairs.push(PairedSample { id: ours.id.clone(), a: score_a, b: score_b, cluster });
+            }
+            _ => pairing.unscored += 1,
+        }
+    }
+    if let (true, Some(first_a), Some(first_b)) =
+        (pairing.pairs.is_empty(), a.samples.first(), b.samples.first())
+    {
+        return Err(ScoresError::NothingInCommon {
+            a: a.source.clone(),
+            b: b.source.clone(),
+            samples_a: a.len() as u64,
+            samples_b: b.len() as u64,
+            first_a: Shown::new(&first_a.id),
+            first_b: Shown::new(&first_b.id),
+        });
+    }
+    Ok(pairing)
+}
+
+fn common_cluster(
+    (a, ours): (&ScoreTable, &SampleScores),
+    (b, theirs): (&ScoreTable, &SampleScores),
+) -> Result<Option<Box<str>>, ScoresError> {
+    match (&ours.cluster, &theirs.cluster) {
+        (Some(first), Some(second)) if first != second => Err(ScoresError::ClusterConflict {
+            id: Shown::new(&ours.id),
+            first_source: a.source.clone(),
+            first: Shown::new(first),
+            second_source: b.source.clone(),
+            second: Shown::new(second),
+        }),
+        (first, second) => Ok(first.as_ref().or(second.as_ref()).cloned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, rows: &[(&str, &str)]) -> Result<ScoreTable, ScoresError> {
+        let mut table = ScoreTable::new(name, Repeats::Refuse);
+        for (row, (id, score)) in (2..).zip(rows) {
+            table.push_text(row, id, score, None)?;
+        }
+        Ok(table)
+    }
+
+    fn message(result: Result<impl fmt::Debug, ScoresError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn pairs_by_id_and_counts_what_has_no_partner() {
+        let a = table("a.csv", &[("x", "1"), ("y", "true"), ("z", ""), ("only", "0")]).unwrap();
+        let b = table("b.csv", &[("z", "1"), ("x", "0.5"), ("y", "False"), ("w", "1"), ("v", "1")]).unwrap();
+        let pairing = pair(&a, &b).unwrap();
+        let scores: Vec<_> = pairing.pairs.iter().map(|p| (&*p.id, p.a, p.b)).collect();
+        assert_eq!(scores, [("x", 1.0, 0.5), ("y", 1.0, 0.0)]);
+        assert_eq!((pairing.only_a, pairing.only_b, pairing.unscored), (1, 2, 1));
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_named_with_its_row_and_made_safe() {
+        let bad = table("a.csv", &[("x", "1"), ("y", "\u{1b}[31mnone")]);
+        assert_eq!(message(bad), "a.csv, row 3: the score `\\u{1b}[31mnone` is not a number");
+        for text in ["nan", "inf", "1e200", "1,5", "n/a"] {
+            assert!(table("a.csv", &[("x", text)]).is_err(), "{text}");
+        }
+        let long = "9x".repeat(1000);
+        assert!(message(table("a.csv", &[("x", &long)])).len() < 120);
+    }
+
+    #[test]
+    fn a_repeated_id_is_refused_with_both_rows_or_taken_for_an_epoch() {
+        let twice = table("a.csv", &[("x", "1"), ("y", "0"), ("x", "1")]);
+        assert_eq!(message(twice), "a.csv, row 4: the id `x` was already in row 2");
+        let mut epochs = ScoreTable::new("a.csv", Repeats::Epochs);
+        for (row, (id, score)) in (1..).zip([("x", 1.0), ("y", 0.0), ("x", 0.0), ("y", 0.0), ("z", 1.0)]) {
+            epochs.push(row, id, Some(score), None).unwrap();
+        }
+        let estimate = epochs.estimate(Level::P95).unwrap();
+        assert_eq!((estimate.n, estimate.clusters), (5, Some(3)));
+        let b = table("b.csv", &[("x", "1")]).unwrap();
+        assert_eq!(pair(&epochs, &b).unwrap().pairs[0].a, 0.5);
+    }
+
+    #[test]
+    fn clusters_must_agree() {
+        let side = |name: &str, cluster| {
+            let mut table = ScoreTable::new(name, Repeats::Refuse);
+            table.push(1, "x", Some(1.0), cluster).unwrap();
+            table
+        };
+        let conflict = pair(&side("a", Some("p1")), &side("b", Some("p2")));
+        assert_eq!(message(conflict), "the sample `x` is in cluster `p1` in a and in cluster `p2` in b");
+        let one_sided = pair(&side("a", None), &side("b", Some("p2"))).unwrap();
+        assert_eq!(one_sided.pairs[0].cluster.as_deref(), Some("p2"));
+    }
+
+    #[test]
+    fn empty_sides_and_strangers_are_told_apart() {
+        let full = table("a.csv", &[("x1", "1"), ("x2", "1")]).unwrap();
+        let empty = ScoreTable::new("b.csv", Repeats::Refuse);
+        assert_eq!(message(pair(&full, &empty)), "b.csv has no rows");
+        let other = table("c.csv", &[("q-1", "1")]).unwrap();
+        assert_eq!(
+            message(pair(&full, &other)),
+            "a.csv and c.csv have no scored sample in common: a.csv has 2 samples (the first is `x1`), c.csv has 1 \
+             (the first is `q-1`)"
+        );
+        assert_eq!(message(table("d.csv", &[(" ", "1")])), "d.csv, row 2: the id is empty");
+        let unscored = table("e.csv", &[("x1", "")]).unwrap().estimate(Level::P95).unwrap_err();
+        assert_eq!(unscored, StatsError::NoScores { unscored: 1 });
+    }
+}
