@@ -8,8 +8,10 @@ mod control;
 mod exit;
 mod failure;
 mod pull;
+mod results;
 mod scores;
 mod store;
+mod table;
 mod ui;
 mod verbs;
 

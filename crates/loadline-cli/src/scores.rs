@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
+use loadline_stats::scores::{Repeats, ScoreTable, ScoresError};
+use loadline_stats::{Level, StatsError};
+use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,31 +27,10 @@ pub struct Columns {
     pub cluster: String,
 }
 
-impl Columns {
-    fn cluster_is_default(&self) -> bool {
-        self.cluster == "cluster"
-    }
-
-    fn id_is_default(&self) -> bool {
-        self.id == "id"
-    }
-}
-
-/// One sample's score.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ScoreRow {
-    /// The sample, where the file says.
-    pub id: Option<String>,
-    /// Its score; `None` for an empty cell or `null`: counted, never guessed.
-    pub score: Option<f64>,
-    /// The cluster it is in, where the file says.
-    pub cluster: Option<String>,
-}
-
 /// Longest line read, in bytes.
 const LINE_LIMIT: u64 = 16 << 20;
-/// Most rows read.
-const ROW_LIMIT: usize = 10_000_000;
+/// Most samples read.
+const SAMPLE_LIMIT: usize = 10_000_000;
 
 /// A number between 0 and 1, both excluded.
 pub fn open_unit(text: &str) -> Result<f64, String> {
@@ -58,27 +40,62 @@ pub fn open_unit(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Reads a file of scores: by its extension, or else by its first character.
+/// What a row without an id gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// The number of its row: nothing has to be paired.
+    Optional,
+    /// An error.
+    Required,
+}
+
+/// Reads a file of scores: by its extension, or else by its first character. A repeated id is another epoch of the
+/// sample.
 ///
 /// # Errors
 /// When it cannot be read, lacks a column, or has a score that is not a number: with the line.
-pub fn read(path: &Path, columns: &Columns) -> Result<Vec<ScoreRow>, Failure> {
+pub fn read(path: &Path, columns: &Columns, ids: Ids) -> Result<ScoreTable, Failure> {
     let file = File::open(path).map_err(|error| {
-        let failure = Failure::io(format!("cannot read `{}`", path.display()), &error);
-        Failure { exit: Exit::TaskInvalid, ..failure }.hint("give the path of a CSV or JSONL file")
+        Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
+            .hint("give the path of a CSV or JSONL file")
     })?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
-    let source = Source { path, columns };
-    let rows = if source.is_jsonl(&mut reader)? { source.jsonl(reader)? } else { source.csv(reader)? };
-    if rows.is_empty() {
-        return Err(source.fail("has no rows").hint("it needs one row per sample"));
+    let table = ScoreTable::new(path.display().to_string(), Repeats::Epochs);
+    let mut source = Source { path, columns, ids, table };
+    if source.is_jsonl(&mut reader)? {
+        source.jsonl(reader)?
+    } else {
+        source.csv(reader)?
     }
-    Ok(rows)
+    if source.table.is_empty() {
+        return Err(source.fail("has no rows").hint("it needs one row for each sample"));
+    }
+    Ok(source.table)
+}
+
+/// A failure of the statistics, with its hint.
+pub fn stats_failure(error: &StatsError) -> Failure {
+    Failure::of(Exit::TaskInvalid, error).maybe_hint(error.hint().map(str::to_owned))
+}
+
+/// A failure of the scores, with its hint.
+pub fn scores_failure(error: &ScoresError) -> Failure {
+    Failure::of(Exit::TaskInvalid, error).hint(error.hint())
+}
+
+/// A confidence level from the command line.
+///
+/// # Errors
+/// When it is out of range.
+pub fn level(value: f64) -> Result<Level, Failure> {
+    Level::new(value).map_err(|error| Failure { exit: Exit::Usage, ..stats_failure(&error) })
 }
 
 struct Source<'a> {
     path: &'a Path,
     columns: &'a Columns,
+    ids: Ids,
+    table: ScoreTable,
 }
 
 impl Source<'_> {
@@ -87,7 +104,7 @@ impl Source<'_> {
     }
 
     fn fail_at(&self, line: u64, what: impl std::fmt::Display) -> Failure {
-        Failure::new(Exit::TaskInvalid, format!("{}:{line}: {what}", self.path.display()))
+        Failure::new(Exit::TaskInvalid, format!("{}, row {line}: {what}", self.path.display()))
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Failure {
@@ -105,31 +122,27 @@ impl Source<'_> {
         }
     }
 
-    fn csv(&self, reader: impl std::io::Read) -> Result<Vec<ScoreRow>, Failure> {
+    fn csv(&mut self, reader: impl std::io::Read) -> Result<(), Failure> {
         let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
-        let csv_fail = |error: &csv::Error| Failure::because(Exit::TaskInvalid, self.fail("is not CSV").message, error);
-        let headers = csv.headers().map_err(|error| csv_fail(&error))?.clone();
+        let not_csv = self.fail("is not CSV").message;
+        let csv_fail = |error: csv::Error| Failure::because(Exit::TaskInvalid, &not_csv, &error);
+        let headers = csv.headers().map_err(csv_fail)?.clone();
         let names: Vec<&str> = headers.iter().collect();
         let find = |name: &str| names.iter().position(|header| *header == name);
         let score = find(&self.columns.score).ok_or_else(|| self.no_column(&self.columns.score, &names))?;
-        let id = self.optional(find(&self.columns.id), &self.columns.id, self.columns.id_is_default(), &names)?;
-        let cluster = &self.columns.cluster;
-        let cluster = self.optional(find(cluster), cluster, self.columns.cluster_is_default(), &names)?;
+        let id = self.optional(find(&self.columns.id), &self.columns.id, "id", &names)?;
+        let cluster = self.optional(find(&self.columns.cluster), &self.columns.cluster, "cluster", &names)?;
 
-        let mut rows = Vec::new();
         let mut record = csv::StringRecord::new();
-        while csv.read_record(&mut record).map_err(|error| csv_fail(&error))? {
+        while csv.read_record(&mut record).map_err(csv_fail)? {
             let line = record.position().map_or(0, csv::Position::line);
-            let cell = |at: usize| record.get(at).filter(|cell| !cell.is_empty());
-            let score = cell(score).map(|text| self.number(text, line)).transpose()?;
-            let own = |at: Option<usize>| at.and_then(cell).map(str::to_owned);
-            self.push(&mut rows, ScoreRow { id: own(id), score, cluster: own(cluster) })?;
+            let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
+            self.push(line, cell(id), cell(Some(score)).unwrap_or(""), cell(cluster))?;
         }
-        Ok(rows)
+        Ok(())
     }
 
-    fn jsonl(&self, mut reader: impl BufRead) -> Result<Vec<ScoreRow>, Failure> {
-        let mut rows = Vec::new();
+    fn jsonl(&mut self, mut reader: impl BufRead) -> Result<(), Failure> {
         let mut text = Vec::new();
         for line in 1.. {
             text.clear();
@@ -139,67 +152,56 @@ impl Source<'_> {
                 break;
             }
             if length > LINE_LIMIT {
-                return Err(self.fail_at(line, format_args!("the line is longer than {LINE_LIMIT} bytes")));
+                return Err(self.fail_at(line, format_args!("it is longer than {LINE_LIMIT} bytes")));
             }
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            let row: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).map_err(|error| {
-                self.fail_at(line, "not a JSON object").cause(error.to_string())
-            })?;
-            let row = self.json_row(&row, line)?;
-            self.push(&mut rows, row)?;
+            let row: serde_json::Map<String, Value> = serde_json::from_slice(&text)
+                .map_err(|error| self.fail_at(line, "it is not a JSON object").cause(error.to_string()))?;
+            self.json_row(&row, line)?;
         }
-        Ok(rows)
+        Ok(())
     }
 
-    fn json_row(&self, row: &serde_json::Map<String, serde_json::Value>, line: u64) -> Result<ScoreRow, Failure> {
-        use serde_json::Value;
-        let columns = self.columns;
+    fn json_row(&mut self, row: &serde_json::Map<String, Value>, line: u64) -> Result<(), Failure> {
         let text = |name: &str| match row.get(name) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
             Some(other) => Some(other.to_string()),
         };
-        let score = match row.get(&columns.score) {
-            None => {
-                let names: Vec<&str> = row.keys().map(String::as_str).collect();
-                let failure = self.no_column(&columns.score, &names);
-                return Err(Failure { message: self.fail_at(line, "the row has no score").message, ..failure }
-                    .cause(format!("no key `{}`", columns.score)));
+        if !row.contains_key(&self.columns.score) {
+            let names: Vec<&str> = row.keys().map(String::as_str).collect();
+            let message = self.fail_at(line, format_args!("it has no `{}`", self.columns.score)).message;
+            return Err(Failure { message, ..self.no_column(&self.columns.score, &names) });
+        }
+        let (id, cluster) = (text(&self.columns.id), text(&self.columns.cluster));
+        self.push(line, id.as_deref(), &text(&self.columns.score).unwrap_or_default(), cluster.as_deref())
+    }
+
+    fn push(
+        &mut self,
+        line: u64,
+        id: Option<&str>,
+        score: &str,
+        cluster: Option<&str>,
+    ) -> Result<(), Failure> {
+        if self.table.len() == SAMPLE_LIMIT {
+            return Err(self.fail(format_args!("has more than {SAMPLE_LIMIT} samples")));
+        }
+        let row_id;
+        let id = match id {
+            Some(id) => id,
+            None if self.ids == Ids::Optional => {
+                row_id = format!("row {line}");
+                &row_id
             }
-            Some(Value::Null) => None,
-            Some(Value::Bool(right)) => Some(f64::from(u8::from(*right))),
-            Some(Value::Number(number)) => Some(self.number(&number.to_string(), line)?),
-            Some(Value::String(text)) => Some(self.number(text, line)?),
-            Some(other) => return Err(self.not_a_number(&other.to_string(), line)),
+            None => {
+                let hint = "samples are paired by id: name the column with `--id COLUMN`";
+                return Err(self.fail_at(line, format_args!("it has no `{}`", self.columns.id)).hint(hint));
+            }
         };
-        Ok(ScoreRow { id: text(&columns.id), score, cluster: text(&columns.cluster) })
-    }
-
-    fn push(&self, rows: &mut Vec<ScoreRow>, row: ScoreRow) -> Result<(), Failure> {
-        if rows.len() == ROW_LIMIT {
-            return Err(self.fail(format_args!("has more than {ROW_LIMIT} rows")));
-        }
-        rows.push(row);
-        Ok(())
-    }
-
-    fn number(&self, text: &str, line: u64) -> Result<f64, Failure> {
-        match text {
-            "true" | "True" => Ok(1.0),
-            "false" | "False" => Ok(0.0),
-            _ => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(number),
-                _ => Err(self.not_a_number(text, line)),
-            },
-        }
-    }
-
-    fn not_a_number(&self, text: &str, line: u64) -> Failure {
-        let message = format!("`{}` in column `{}` is not a number", one_line(text, 40), self.columns.score);
-        self.fail_at(line, message)
-            .hint("a score is a number, `true` or `false`; leave it empty (or null) where there is none")
+        self.table.push_text(line, id, score, cluster).map_err(|error| scores_failure(&error))
     }
 
     /// A column that may be missing, unless the user named it.
@@ -207,17 +209,18 @@ impl Source<'_> {
         &self,
         found: Option<usize>,
         name: &str,
-        is_default: bool,
+        default: &str,
         names: &[&str],
     ) -> Result<Option<usize>, Failure> {
-        if found.is_none() && !is_default { Err(self.no_column(name, names)) } else { Ok(found) }
+        if found.is_none() && name != default { Err(self.no_column(name, names)) } else { Ok(found) }
     }
 
     fn no_column(&self, name: &str, names: &[&str]) -> Failure {
-        let shown: Vec<String> = names.iter().take(12).map(|name| format!("`{}`", one_line(name, 40))).collect();
+        let shown: Vec<String> =
+            names.iter().take(12).map(|name| format!("`{}`", one_line(name, 40))).collect();
         let hint = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{}`?", one_line(near, 40)),
-            None => format!("name it with `--score COLUMN`; the columns are {}", shown.join(", ")),
+            None => format!("name it with `--score COLUMN`; there are {}", shown.join(", ")),
         };
         self.fail(format_args!("has no column `{}`", one_line(name, 40))).hint(hint)
     }
@@ -237,43 +240,47 @@ mod tests {
         Columns { id: "id".into(), score: "score".into(), cluster: "cluster".into() }
     }
 
-    fn read_text(name: &str, text: &str) -> Result<Vec<ScoreRow>, Failure> {
+    fn read_text(name: &str, text: &str, ids: Ids) -> Result<String, Failure> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        read(&path, &columns()).map_err(|mut failure| {
+        let table = read(&path, &columns(), ids).map_err(|mut failure| {
             failure.message = failure.message.replace(&*dir.path().to_string_lossy(), "");
             failure
-        })
+        })?;
+        let estimate = table.estimate(Level::P95).unwrap();
+        Ok(format!("{} samples: {estimate} {} {}", table.len(), estimate.method, estimate.unscored))
     }
 
     #[test]
-    fn both_forms_give_the_same_rows() {
-        let csv = read_text("a.csv", "id,score,cluster\na,1,x\nb,0.5,\nc,,y\n").unwrap();
+    fn both_forms_give_the_same_scores() {
+        let csv = read_text("a.csv", "id,score,cluster\na,1,x\nb,0.5,\nc,,y\n", Ids::Required).unwrap();
         let jsonl = "{\"id\":\"a\",\"score\":true,\"cluster\":\"x\"}\n\n{\"id\":\"b\",\"score\":0.5}\n\
                      {\"id\":\"c\",\"score\":null,\"cluster\":\"y\"}";
-        assert_eq!(csv, read_text("a.jsonl", jsonl).unwrap());
-        assert_eq!(csv, read_text("no-extension", jsonl).unwrap());
-        assert_eq!(csv[2], ScoreRow { id: Some("c".into()), score: None, cluster: Some("y".into()) });
+        assert!(csv.starts_with("3 samples: 75.0%") && csv.ends_with(" 1"), "{csv}");
+        assert_eq!(csv, read_text("a.jsonl", jsonl, Ids::Required).unwrap());
+        assert_eq!(csv, read_text("no-extension", jsonl, Ids::Required).unwrap());
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let cases = [
-            ("a.csv", "id,score\na,1\nb,x\n", "/a.csv:3: `x` in column `score` is not a number"),
+            ("a.csv", "id,score\na,1\nb,x\n", "/a.csv, row 3: the score `x` is not a number"),
             ("a.csv", "id,scor\na,1\n", "`/a.csv` has no column `score`"),
-            ("a.csv", "id,score\na,NaN\n", "/a.csv:2: `NaN` in column `score` is not a number"),
+            ("a.csv", "id,score\na,NaN\n", "/a.csv, row 2: the score `NaN` is not a number"),
             ("a.csv", "id,score\n", "`/a.csv` has no rows"),
             ("a.csv", "id,score\na\n", "`/a.csv` is not CSV"),
-            ("a.jsonl", "{\"id\":1}\n", "/a.jsonl:1: the row has no score"),
-            ("a.jsonl", "{\"score\":1}\n[1]\n", "/a.jsonl:2: not a JSON object"),
-            ("a.jsonl", "{\"score\":[1]}\n", "/a.jsonl:1: `[1]` in column `score` is not a number"),
+            ("a.csv", "score\n1\n", "/a.csv, row 2: it has no `id`"),
+            ("a.jsonl", "{\"id\":1}\n", "/a.jsonl, row 1: it has no `score`"),
+            ("a.jsonl", "{\"id\":1,\"score\":1}\n[1]\n", "/a.jsonl, row 2: it is not a JSON object"),
+            ("a.jsonl", "{\"id\":1,\"score\":[1]}\n", "/a.jsonl, row 1: the score `[1]` is not a number"),
         ];
         for (name, text, message) in cases {
-            let failure = read_text(name, text).unwrap_err();
+            let failure = read_text(name, text, Ids::Required).unwrap_err();
             assert_eq!((failure.message.as_str(), failure.exit), (message, Exit::TaskInvalid));
         }
-        let hint = read_text("a.csv", "id,scor\na,1\n").unwrap_err().hint;
+        let hint = read_text("a.csv", "id,scor\na,1\n", Ids::Required).unwrap_err().hint;
         assert_eq!(hint.as_deref(), Some("did you mean `scor`?"));
+        assert!(read_text("a.csv", "score\n1\n0\n", Ids::Optional).unwrap().starts_with("2 samples"));
     }
 }

@@ -1,13 +1,21 @@
 //! `loadline compare`: two runs or two files, paired by sample.
 
+use loadline_stats::compare::{self, Discordant, Options};
+use loadline_stats::power::{Design, ItemVariance};
+use loadline_stats::scores::{Pairing, ScoreTable, pair};
+use loadline_stats::{Comparison, Scale, Verdict};
+
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::results;
+use crate::scores::{self, Ids};
 use crate::store::StoreArgs;
-use crate::ui::Ui;
+use crate::table::{Cell, Table};
+use crate::ui::{self, Out, Ui, count, thousands};
 
 /// Compare two runs, or two files of scores, paired by sample
 ///
-/// Prints the difference B − A with its interval, the exact McNemar test, the probability that A is better, and the
+/// Prints the difference A - B with its interval, the exact McNemar test, the probability that A is better, and the
 /// smallest difference that this many samples can see.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -45,6 +53,153 @@ Examples:
   loadline compare before.csv after.csv --score correct";
 
 /// See [`Args`].
-pub fn run(_args: &Args, _ui: &Ui) -> Result {
+pub fn run(args: &Args, ui: &Ui) -> Result {
+    let level = scores::level(args.level)?;
+    let (a, b) = (side(args, &args.a)?, side(args, &args.b)?);
+    let pairing = pair(&a.table, &b.table).map_err(|error| scores::scores_failure(&error))?;
+    let options = Options { level, higher_is_better: a.higher_is_better, ..Options::default() };
+    let comparison =
+        compare::paired(pairing.iter(), options).map_err(|error| scores::stats_failure(&error))?;
+    let visible = smallest_visible(&pairing, &comparison);
+    for warning in warnings(&a, &b, &pairing) {
+        ui.warning(warning);
+    }
+    let mut out = ui.out();
+    if args.json {
+        out.json(&as_json((&a, &b), &pairing, &comparison, visible)?)?;
+    } else {
+        print(&mut out, (&a, &b), &comparison, visible)?;
+    }
+    out.finish()?;
     Ok(Exit::Ok)
+}
+
+/// One of the two.
+struct Side {
+    label: String,
+    what: String,
+    table: ScoreTable,
+    higher_is_better: bool,
+}
+
+fn side(args: &Args, text: &str) -> std::result::Result<Side, Failure> {
+    let Some(path) = scores::is_file(text) else { return run_side(args, text) };
+    let table = scores::read(&path, &args.columns, Ids::Required)?;
+    let what = args.columns.score.clone();
+    Ok(Side { label: path.display().to_string(), what, table, higher_is_better: true })
+}
+
+/// What may make the comparison misleading.
+fn warnings(a: &Side, b: &Side, pairing: &Pairing) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (side, alone) in [(a, pairing.only_a), (b, pairing.only_b)] {
+        if alone > 0 {
+            warnings.push(format!("{} only in `{}` left out", count(alone, "sample"), side.label));
+        }
+    }
+    if pairing.unscored > 0 {
+        warnings.push(format!("{} without a score on one side left out", count(pairing.unscored, "sample")));
+    }
+    warnings
+}
+
+/// The smallest difference that so many pairs show 80 % of the time, from how much the pairs seen differ. `None`
+/// where that cannot be said: no pair differs, or pairs are not independent.
+fn smallest_visible(pairing: &Pairing, comparison: &Comparison) -> Option<f64> {
+    if comparison.difference.clusters.is_some() {
+        return None;
+    }
+    let n = pairing.pairs.len() as f64;
+    let variance = match comparison.discordant {
+        Some(Discordant { a_only, b_only }) => ItemVariance::paired(a_only as f64 / n, b_only as f64 / n),
+        None => {
+            let mean = comparison.difference.point;
+            let squares: f64 = pairing.pairs.iter().map(|pair| (pair.a - pair.b - mean).powi(2)).sum();
+            ItemVariance::paired_numbers(squares / (n - 1.0), (0.0, 1), (0.0, 1))
+        }
+    };
+    Design::default().smallest_difference(variance.ok()?, pairing.pairs.len() as u64).ok()
+}
+
+fn print(
+    out: &mut Out,
+    (a, b): (&Side, &Side),
+    comparison: &Comparison,
+    visible: Option<f64>,
+) -> std::result::Result<(), Failure> {
+    let mut sides = Table::default();
+    for (name, side, estimate) in [("A", a, &comparison.a), ("B", b, &comparison.b)] {
+        let name = Cell::left(name).styled(ui::STRONG);
+        sides.row([name, Cell::left(&side.label), Cell::left(&side.what), Cell::right(estimate)]);
+    }
+    sides.write(out, 2)?;
+    out.line("")?;
+    let difference = &comparison.difference;
+    let mut rows = Table::default();
+    let mut row = |name: &str, value: String| rows.row([Cell::left(name), Cell::left(value)]);
+    row("A - B", format!("{difference}  {}", results::basis(difference)));
+    let test = comparison.p_value.map(|p| p.to_string());
+    let only = comparison
+        .discordant
+        .map(|d| format!("only A right {}, only B right {}", thousands(d.a_only), thousands(d.b_only)));
+    if let Some(test) = [test, only].into_iter().flatten().reduce(|test, only| format!("{test}; {only}")) {
+        row("test", test);
+    }
+    if let Some(probability) = comparison.probability_a_higher {
+        row("P(A > B)", probability_text(probability));
+    }
+    row("verdict", verdict(comparison.verdict).to_owned());
+    if let Some(visible) = visible {
+        let visible = in_units(visible, difference.scale);
+        row(
+            "power",
+            format!("so many samples show a difference of {visible} or more (80% power, alpha 0.05)"),
+        );
+    }
+    rows.write(out, 2)
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Better => "A is better",
+        Verdict::Worse => "B is better",
+        Verdict::Undetermined => "no difference is shown",
+    }
+}
+
+fn probability_text(probability: f64) -> String {
+    match probability {
+        p if p > 0.999 => "> 0.999".to_owned(),
+        p if p < 0.001 => "< 0.001".to_owned(),
+        p => format!("{p:.3}"),
+    }
+}
+
+fn in_units(difference: f64, scale: Scale) -> String {
+    match scale {
+        Scale::Proportion | Scale::ProportionDifference => format!("{:.1} points", 100.0 * difference),
+        Scale::Number | Scale::NumberDifference => format!("{difference:.3}"),
+    }
+}
+
+fn as_json(
+    (a, b): (&Side, &Side),
+    pairing: &Pairing,
+    comparison: &Comparison,
+    visible: Option<f64>,
+) -> std::result::Result<serde_json::Value, Failure> {
+    let mut value =
+        serde_json::to_value(comparison).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("sides".to_owned(), serde_json::json!([a.label, b.label]));
+        object.insert("only_a".to_owned(), pairing.only_a.into());
+        object.insert("only_b".to_owned(), pairing.only_b.into());
+        object.insert("unscored_pairs".to_owned(), pairing.unscored.into());
+        object.insert("smallest_visible_difference".to_owned(), serde_json::json!(visible));
+    }
+    Ok(value)
+}
+
+fn run_side(_args: &Args, text: &str) -> std::result::Result<Side, Failure> {
+    Err(Failure::new(Exit::Usage, format!("no run `{text}`")))
 }
