@@ -1,0 +1,138 @@
+//! Checking a whole record: every byte of it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use loadline_core::record::{EvalSpec, Row};
+use loadline_core::untrusted::one_line;
+use loadline_core::{Digest, RunId, SampleRecord};
+
+use crate::disk::{Disk, RealDisk};
+use crate::error::{Damage, RecordError};
+use crate::files;
+use crate::reader::{open_log, parse_row, parse_spec, spec_digest};
+use crate::replay::replay;
+use crate::scan::Tail;
+use crate::seal::Seal;
+
+/// What a record that verifies holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// The run.
+    pub run: RunId,
+    /// What was measured and how.
+    pub spec: EvalSpec,
+    /// How many rows there are.
+    pub rows: u64,
+    /// How many of them are samples'.
+    pub samples: u64,
+    /// The RFC 6962 root over all rows.
+    pub root: Digest,
+    /// The seal; `None` when the run is not finished.
+    pub seal: Option<Seal>,
+    /// Numbers of the rows whose content is withheld; their hashes are in the root.
+    pub withheld: Vec<u64>,
+    /// Bytes at the end of an unfinished log that are no whole row: the next run cuts them. No sealed log has any.
+    pub torn_bytes: u64,
+}
+
+/// Checks a record: every frame's check, every checkpoint, the root, the seal; that the first row is the specification
+/// and names the folder; that no other row is one; and that no sample is answered twice.
+///
+/// # Errors
+/// [`RecordError::Damaged`] with the place when anything differs; otherwise when the record cannot be read.
+pub fn verify(dir: impl AsRef<Path>) -> Result<Verified, RecordError> {
+    verify_on(Arc::new(RealDisk), dir.as_ref())
+}
+
+pub(crate) fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Verified, RecordError> {
+    let seal = Seal::read(disk.as_ref(), dir)?;
+    let mut scanner = open_log(disk.as_ref(), dir, seal.is_some())?;
+    let mut rows = RowCheck { folder: folder_run(dir), spec: None, seen: HashMap::new() };
+    let replayed = replay(&mut scanner, |number, payload| rows.check(number, payload))?;
+    let Some((spec, run)) = rows.spec else {
+        return Err(scanner.damage(scanner.offset(), 0, "the specification is not there").into());
+    };
+    let torn_bytes = match replayed.tail {
+        Tail::Whole => 0,
+        Tail::Torn { bytes } => bytes,
+    };
+    let root = Digest(replayed.tree.root());
+    let verified = Verified {
+        run,
+        rows: replayed.tree.size(),
+        samples: replayed.samples,
+        root,
+        withheld: replayed.withheld,
+        torn_bytes,
+        seal,
+        spec,
+    };
+    check_seal(dir, &verified)?;
+    Ok(verified)
+}
+
+fn folder_run(dir: &Path) -> Option<RunId> {
+    dir.file_name()?.to_str()?.parse().ok()
+}
+
+/// What must hold for the rows besides their hashes.
+struct RowCheck {
+    folder: Option<RunId>,
+    spec: Option<(EvalSpec, RunId)>,
+    /// By half a digest of id and epoch: whether it was answered.
+    seen: HashMap<[u8; 16], bool>,
+}
+
+impl RowCheck {
+    fn check(&mut self, number: u64, payload: &[u8]) -> Result<(), String> {
+        if number == 0 {
+            let (spec, run) = parse_spec(payload)?;
+            if self.folder != Some(run) {
+                return Err(format!(
+                    "the specification is that of run {run}, but the folder has another name"
+                ));
+            }
+            self.spec = Some((spec, run));
+            return Ok(());
+        }
+        match parse_row(payload)? {
+            Row::Spec(_) => Err("a second specification".to_owned()),
+            Row::Sample(sample) => self.check_sample(&sample),
+            Row::Opened { .. } | Row::Recovered { .. } => Ok(()),
+        }
+    }
+
+    /// A sample that failed may be asked again in a later row; one that was answered may not.
+    fn check_sample(&mut self, sample: &SampleRecord) -> Result<(), String> {
+        let digest = Digest::of_parts("sample", &[sample.id.as_bytes(), &sample.epoch.to_be_bytes()]);
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest.0[..16]);
+        if self.seen.insert(key, sample.error.is_none()) == Some(true) {
+            let id = one_line(&sample.id, 80);
+            return Err(format!("sample `{id}`, epoch {}, is answered a second time", sample.epoch));
+        }
+        Ok(())
+    }
+}
+
+/// Compares the seal with what the log holds, field by field.
+fn check_seal(dir: &Path, verified: &Verified) -> Result<(), RecordError> {
+    let Some(seal) = &verified.seal else { return Ok(()) };
+    let spec = spec_digest(&verified.spec)?;
+    let pairs = [
+        ("run", seal.run.to_string(), verified.run.to_string()),
+        ("spec", seal.spec.to_string(), spec.to_string()),
+        ("rows", seal.rows.to_string(), verified.rows.to_string()),
+        ("samples", seal.samples.to_string(), verified.samples.to_string()),
+        ("root", seal.root.to_string(), verified.root.to_string()),
+    ];
+    for (field, sealed, found) in pairs {
+        if sealed != found {
+            let what = format!("the seal's `{field}` is {sealed}, but the log's is {found}");
+            return Err(Damage { file: dir.join(files::SEAL), offset: None, row: None, what }.into());
+        }
+    }
+    Ok(())
+}
