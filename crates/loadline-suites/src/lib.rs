@@ -9,11 +9,16 @@
 mod arithmetic;
 
 pub mod answer;
+mod fill;
 mod item;
+mod knights;
+mod languages;
 mod number;
 pub mod seed;
 mod stream;
 pub mod suite;
+mod word_problems;
+mod words;
 
 pub use seed::Seed;
 pub use suite::{About, Form, Suite, SuiteError, check, digest, require, samples};
@@ -22,7 +27,8 @@ use loadline_core::Sample;
 
 /// All suites, in the order in which they are listed and documented.
 pub fn all() -> &'static [&'static dyn Suite] {
-    const ALL: &[&dyn Suite] = &[&arithmetic::Arithmetic];
+    const ALL: &[&dyn Suite] =
+        &[&arithmetic::Arithmetic, &word_problems::WordProblems, &knights::Knights, &languages::Languages];
     ALL
 }
 
