@@ -70,7 +70,7 @@ impl Live {
                 let tried = count(attempts.into(), "attempt");
                 self.gave_up(&format!("{} after {tried}: {}", sample.one_line(60), why.one_line(300)));
             }
-            RunEvent::Finished => self.finished(),
+            RunEvent::Finished => self.clear(),
             _ => {}
         }
     }
@@ -132,7 +132,8 @@ impl Live {
         }
     }
 
-    fn finished(&self) {
+    /// Takes the line of the run away, however it ended.
+    pub fn clear(&self) {
         if let Some(run) = self.lock().run.take()
             && let Some(bar) = run.bar
         {

@@ -7,11 +7,15 @@ mod cache;
 mod control;
 mod exit;
 mod failure;
+mod live;
+mod models;
 mod pull;
 mod results;
 mod scores;
+mod session;
 mod store;
 mod table;
+mod tasks;
 mod ui;
 mod verbs;
 

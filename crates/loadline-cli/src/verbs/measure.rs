@@ -3,8 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use loadline_measure::run::{Budget, BudgetParseError, Overrides, RetryPolicy, RunOptions};
+
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::models::{Choice, Settings};
+use crate::session::{Report, Session};
+use crate::store::Prefixes;
+use crate::tasks::Finder;
 use crate::ui::Ui;
 
 /// Measure models on tasks
@@ -18,14 +24,14 @@ use crate::ui::Ui;
 /// A MODEL is a name from `loadline models`, or `gguf/PATH`, `openai/NAME`, `anthropic/NAME`, or
 /// `fake/ability=0.7` (a simulated subject that answers right with that probability).
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(override_usage = "loadline measure [OPTIONS] <TASK>... --model <MODEL>...", after_long_help = EXAMPLES)]
 pub struct Args {
     /// Suites, names of task files, or paths of task files
-    #[arg(required = true, value_name = "TASK")]
+    #[arg(value_name = "TASK")]
     pub tasks: Vec<String>,
 
     /// Models to measure; each task runs against each of them
-    #[arg(long, short, required = true, num_args = 1.., value_delimiter = ',', value_name = "MODEL")]
+    #[arg(long, short, required = true, num_args = 1.., value_name = "MODEL")]
     pub model: Vec<String>,
 
     /// What is measured
@@ -48,9 +54,9 @@ pub struct What {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "What is measured")]
     pub epochs: Option<u32>,
 
-    /// Seed of made items, of the choice of examples, and of sampling
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "What is measured")]
-    pub seed: u64,
+    /// Seed of made items, of the choice of examples, and of sampling (0 for suites, 1234 for task files)
+    #[arg(long, value_name = "N", help_heading = "What is measured")]
+    pub seed: Option<u64>,
 
     /// Sampling temperature instead of the task's; 0 is greedy
     #[arg(long, value_name = "T", value_parser = temperature, help_heading = "What is measured")]
@@ -84,13 +90,13 @@ pub struct How {
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "How it is run")]
     pub max_retries: u32,
 
-    /// Longest time for one attempt (`90s`, `5m`)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, help_heading = "How it is run")]
-    pub attempt_timeout: Duration,
+    /// Longest time for one attempt (`90s`, `5m`; 2 minutes when not given)
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "How it is run")]
+    pub attempt_timeout: Option<Duration>,
 
-    /// Stop each run after this many tokens, read and written (`200k`, `1.5m`)
-    #[arg(long, value_name = "TOKENS", value_parser = tokens, help_heading = "How it is run")]
-    pub budget: Option<u64>,
+    /// Stop when this is spent: `200k-tokens`, `500-requests`, `10m`, or several with commas between
+    #[arg(long, value_name = "BUDGET", value_parser = budget, help_heading = "How it is run")]
+    pub budget: Option<Budget>,
 
     /// Folder of the records
     #[arg(
@@ -116,7 +122,7 @@ Examples:
   loadline measure arithmetic --model qwen2.5-coder-0.5b-instruct
   loadline measure tasks/gsm8k.yaml arithmetic@3 --model openai/gpt-5-mini --limit 200
   loadline measure logic --model openai/local --base-url http://localhost:8000/v1 --concurrency 32
-  loadline measure arithmetic --model fake/ability=0.6,fake/ability=0.7 --json
+  loadline measure arithmetic --model fake/ability=0.6 fake/ability=0.7 --json
 
 While it runs, press `t` (or send SIGUSR1) to see which samples are in flight. Ctrl-C stops it cleanly; the same
 command resumes. Keys come from the environment: OPENAI_API_KEY, ANTHROPIC_API_KEY.";
@@ -152,20 +158,64 @@ fn time(text: &str) -> std::result::Result<Duration, String> {
     }
 }
 
-fn tokens(text: &str) -> std::result::Result<u64, String> {
-    let bad = || "expected a number of tokens such as `50000`, `200k` or `1.5m`".to_owned();
-    let (number, unit) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&text[..at], 1e6),
-        _ => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        Ok(value) if value > 0.0 && value * unit < 1e15 => Ok((value * unit).round() as u64),
-        _ => Err(bad()),
-    }
+fn budget(text: &str) -> std::result::Result<Budget, String> {
+    text.parse().map_err(|error: BudgetParseError| format!("{error}; {}", error.hint()))
 }
 
 /// See [`Args`].
-pub fn run(_args: Args, _ui: &Ui) -> Result {
-    Ok(Exit::Ok)
+pub fn run(args: Args, ui: &Ui) -> Result {
+    if args.tasks.is_empty() {
+        return Err(Failure::new(Exit::Usage, "no task is given")
+            .hint("tasks go before `--model`: `loadline measure TASK --model MODEL`"));
+    }
+    let models = args.model.iter().map(|text| Choice::parse(text)).collect::<Result<Vec<_>>>()?;
+    let mut finder = Finder::new(&args.what.include_path, args.what.seed, args.what.limit);
+    let mut tasks = Vec::new();
+    for text in &args.tasks {
+        tasks.extend(finder.find(text)?);
+    }
+    let session = Session {
+        tasks,
+        models,
+        settings: Settings { base_url: args.what.base_url.clone(), pairs: args.what.model_arg.clone() },
+        options: options(&args),
+        store: args.how.store,
+        json: args.how.json,
+    };
+    let report = session.run(ui)?;
+    session.show(&report, ui)?;
+    if let Some(hint) = next(&report, &session) {
+        ui.hint(hint);
+    }
+    Ok(report.exit)
+}
+
+fn options(args: &Args) -> RunOptions {
+    let (what, how) = (&args.what, &args.how);
+    let defaults = RunOptions::default();
+    RunOptions {
+        limit: what.limit,
+        epochs: what.epochs,
+        overrides: Overrides { temperature: what.temperature, max_tokens: what.max_tokens },
+        concurrency: how.concurrency.map(|n| n as usize),
+        retry: RetryPolicy { max_retries: how.max_retries, ..defaults.retry },
+        attempt_timeout: how.attempt_timeout.or(defaults.attempt_timeout),
+        budget: how.budget.unwrap_or_default(),
+        fresh: how.fresh,
+        ..defaults
+    }
+}
+
+/// What to do next.
+fn next(report: &Report, session: &Session) -> Option<String> {
+    if let Some(hint) = report.outcomes.iter().find_map(|outcome| outcome.hint()) {
+        return Some(hint.to_owned());
+    }
+    let prefixes = Prefixes::of(&session.store);
+    let short = |at: usize| report.outcomes.get(at).map(|outcome| prefixes.short(&outcome.run));
+    match (report.outcomes.len(), session.tasks.len()) {
+        (2, 1) => Some(format!("compare them with `loadline compare {} {}`", short(0)?, short(1)?)),
+        (1, _) => Some(format!("`loadline show {}` has the samples", short(0)?)),
+        _ => None,
+    }
 }
