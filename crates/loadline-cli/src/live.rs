@@ -59,8 +59,10 @@ impl Live {
     /// Shows what a run says.
     pub fn event(&self, name: &str, event: RunEvent) {
         match event {
-            RunEvent::Started { resumed, total, in_flight, .. } => self.started(name, resumed, total, in_flight),
-            RunEvent::Progress(progress) => self.progress(progress),
+            RunEvent::Started { resumed, total, in_flight, .. } => {
+                self.started(name, resumed, total, in_flight)
+            }
+            RunEvent::Progress(progress) => self.progress(*progress),
             RunEvent::Retrying { .. } => {
                 if let Some(run) = &mut self.lock().run {
                     run.retries += 1;
@@ -106,10 +108,10 @@ impl Live {
     fn progress(&self, progress: Progress) {
         let mut shared = self.lock();
         let Some(run) = &mut shared.run else { return };
-        run.progress = progress;
         let tenths = progress.done * 10 / progress.total.max(1);
+        run.progress = progress;
         // In a log: a line for each tenth, but none for what the result says a moment later.
-        if run.bar.is_none() && tenths > run.tenths && tenths < 10 {
+        if run.bar.is_none() && tenths > run.tenths && run.progress.done < run.progress.total {
             run.tenths = tenths;
             let line = format!("{} {}", run.name, run.line());
             drop(shared);
@@ -152,6 +154,9 @@ impl Run {
         let Progress { done, total, errors, .. } = self.progress;
         let all = thousands(total);
         let mut line = format!("{:>width$}/{all}", thousands(done), width = all.len());
+        if let Some(estimate) = &self.progress.estimate {
+            line.push_str(&format!("   {estimate}"));
+        }
         let elapsed = self.began.elapsed();
         line.push_str(&format!("   {}", ui::clock(elapsed)));
         if let Some(left) = time_left(elapsed, done - self.resumed.min(done), total - done.min(total)) {

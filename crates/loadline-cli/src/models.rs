@@ -50,14 +50,16 @@ impl Choice {
     /// When the provider or the name is not known, or the model is not in the cache.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let reference: ModelRef = text.parse().map_err(|error| {
-            Failure::of(Exit::Usage, &error).hint("for example `openai/NAME`, `gguf/PATH`, or a name from `loadline models`")
+            Failure::of(Exit::Usage, &error)
+                .hint("for example `openai/NAME`, `gguf/PATH`, or a name from `loadline models`")
         })?;
         let place = match reference.provider.as_str() {
             "openai" | "anthropic" => Place::Http,
             "gguf" => Place::File(gguf_file(&reference.name)?),
-            "fake" => Place::Simulated(Box::new(Simulated::parse(&reference.name).map_err(|error| {
-                Failure::of(Exit::Usage, &error).hint(error.hint())
-            })?)),
+            "fake" => Place::Simulated(Box::new(
+                Simulated::parse(&reference.name)
+                    .map_err(|error| Failure::of(Exit::Usage, &error).hint(error.hint()))?,
+            )),
             "local" => known(&reference.name)?,
             other => return Err(unknown_provider(other, text)),
         };
@@ -91,8 +93,11 @@ impl Choice {
         known: Option<&KnownModel>,
     ) -> Result<Arc<dyn Model>, Failure> {
         if settings.base_url.is_some() {
-            return Err(Failure::new(Exit::Usage, format!("`--base-url` does not apply to {}", self.reference))
-                .hint("it is for `openai/NAME` and `anthropic/NAME`"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`--base-url` does not apply to {}", self.reference),
+            )
+            .hint("it is for `openai/NAME` and `anthropic/NAME`"));
         }
         let pairs = settings.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let options = LocalOptions::from_pairs(pairs)
@@ -136,10 +141,12 @@ fn gguf_file(name: &str) -> Result<PathBuf, Failure> {
         Ok(meta) if meta.is_file() => Ok(path),
         Ok(_) => Err(Failure::new(Exit::ModelUnreachable, format!("`{name}` is not a file"))
             .hint("write `gguf/` and the path of a GGUF file")),
-        Err(error) => {
-            Err(Failure::because(Exit::ModelUnreachable, format!("cannot read the model file `{name}`"), &error)
-                .hint("write `gguf/` and the path of a GGUF file; `loadline models` lists models it can get"))
-        }
+        Err(error) => Err(Failure::because(
+            Exit::ModelUnreachable,
+            format!("cannot read the model file `{name}`"),
+            &error,
+        )
+        .hint("write `gguf/` and the path of a GGUF file; `loadline models` lists models it can get")),
     }
 }
 
@@ -151,7 +158,9 @@ fn known(name: &str) -> Result<Place, Failure> {
             None => "`loadline models` lists the names; other models are `gguf/PATH`, `openai/NAME` or `anthropic/NAME`"
                 .to_owned(),
         };
-        return Err(Failure::new(Exit::ModelUnreachable, format!("no model `{}`", one_line(name, 80))).hint(hint));
+        return Err(
+            Failure::new(Exit::ModelUnreachable, format!("no model `{}`", one_line(name, 80))).hint(hint)
+        );
     };
     let path = cache::model_path(model)?;
     if !cache::is_here(model, &path) {

@@ -36,7 +36,10 @@ pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Pref
             row.push(first(prefixes.short(&run.run)).styled(DIM));
             let missing = run.total.saturating_sub(run.answered);
             if missing > 0 && at == 0 {
-                row.push(Cell::left(format!("{} of {} to go", thousands(missing), thousands(run.total))).styled(WARN));
+                row.push(
+                    Cell::left(format!("{} of {} to go", thousands(missing), thousands(run.total)))
+                        .styled(WARN),
+                );
             }
             table.row(row);
         }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use loadline_core::Model;
 use loadline_evidence::Store;
-use loadline_measure::run::{
-    self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus,
-};
+use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
 
 use crate::control::Control;
 use crate::exit::Exit;
@@ -81,7 +79,10 @@ impl Session {
                     Err(error) if only => return Err(run_failure(&error)),
                     Err(error) => report.failed(&run_failure(&error), ui),
                 }
-                if report.exit == Exit::Unexpected || cancel.is_cancelled() || report.exit == Exit::BudgetReached {
+                if report.exit == Exit::Unexpected
+                    || cancel.is_cancelled()
+                    || report.exit == Exit::BudgetReached
+                {
                     break 'models;
                 }
             }
@@ -103,8 +104,14 @@ impl Session {
     ) -> std::result::Result<RunOutcome, RunError> {
         let name = format!("{}  {}", ready.task.identity.name, model.reference());
         let store = Store::open(&self.store);
-        let outcome =
-            run::measure(&ready.task, Arc::clone(model), &store, options, |event| live.event(&name, event), cancel);
+        let outcome = run::measure(
+            &ready.task,
+            Arc::clone(model),
+            &store,
+            options,
+            |event| live.event(&name, event),
+            cancel,
+        );
         let outcome = outcome.await;
         live.clear();
         outcome
@@ -125,7 +132,8 @@ impl Session {
                 out.json(&outcome.results.line())?;
             }
         } else {
-            results::table(report.outcomes.iter().map(|outcome| &outcome.results), &prefixes).write(&mut out, 4)?;
+            results::table(report.outcomes.iter().map(|outcome| &outcome.results), &prefixes)
+                .write(&mut out, 4)?;
         }
         out.finish()
     }
@@ -158,7 +166,8 @@ impl Report {
     /// `2 runs in 7m 52s, 0 errors, 3 unscored`
     fn summary(&self) -> String {
         let errors: u64 = self.outcomes.iter().map(|outcome| outcome.results.errors).sum();
-        let unscored: u64 = self.outcomes.iter().filter_map(|o| o.results.metrics.first()).map(|m| m.unscored).sum();
+        let unscored: u64 =
+            self.outcomes.iter().filter_map(|o| o.results.metrics.first()).map(|m| m.unscored).sum();
         let unscored = unscored.saturating_sub(errors);
         let mut text = format!(
             "{} in {}, {}",

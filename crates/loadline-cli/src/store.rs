@@ -66,7 +66,8 @@ impl Prefixes {
     pub fn short(&self, run: &RunId) -> String {
         let id = run.to_string();
         let at = self.ids.partition_point(|other| *other < id);
-        let neighbours = [at.checked_sub(1).and_then(|i| self.ids.get(i)), self.ids[at..].iter().find(|o| **o != id)];
+        let neighbours =
+            [at.checked_sub(1).and_then(|i| self.ids.get(i)), self.ids[at..].iter().find(|o| **o != id)];
         let common = |other: &String| other.bytes().zip(id.bytes()).take_while(|(a, b)| a == b).count();
         let longest = neighbours.into_iter().flatten().map(common).max().unwrap_or(0);
         id.chars().take((longest + 1).max(4)).collect()

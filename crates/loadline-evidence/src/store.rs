@@ -282,7 +282,10 @@ impl Store {
     }
 
     /// The ids of all runs that have a log, in order.
-    fn runs(&self) -> Result<Vec<RunId>, RecordError> {
+    ///
+    /// # Errors
+    /// When the folder is there but cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunId>, RecordError> {
         let names = match self.disk.list(&self.root) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(RecordError::io("list", &self.root))?,

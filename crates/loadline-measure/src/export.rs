@@ -235,8 +235,22 @@ impl<W: Write> Sink<W> {
 }
 
 const COLUMNS: [&str; 16] = [
-    "id", "epoch", "task", "model", "input", "target", "output", "score", "scores", "answer", "loglikelihoods",
-    "usage", "started", "seconds", "attempts", "error",
+    "id",
+    "epoch",
+    "task",
+    "model",
+    "input",
+    "target",
+    "output",
+    "score",
+    "scores",
+    "answer",
+    "loglikelihoods",
+    "usage",
+    "started",
+    "seconds",
+    "attempts",
+    "error",
 ];
 
 /// The fields of a CSV line, in the order of [`COLUMNS`]: texts as they are, absent values empty, a single target

@@ -85,7 +85,9 @@ pub enum ResultsError {
         why: String,
     },
     /// Scores need all epochs of a sample together, and so the task.
-    #[error("task `{task}` scores all epochs of a sample together: its results need the task, not only the record")]
+    #[error(
+        "task `{task}` scores all epochs of a sample together: its results need the task, not only the record"
+    )]
     NeedsTask {
         /// The task.
         task: String,

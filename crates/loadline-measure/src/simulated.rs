@@ -11,9 +11,7 @@ use loadline_core::model::{
 };
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
-use loadline_core::{
-    Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Usage,
-};
+use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Usage};
 
 /// What can be set, in the order in which it is named to the user.
 const KEYS: [&str; 3] = ["ability", "latency", "error"];
@@ -58,7 +56,8 @@ impl Simulated {
                 return Err(fail(format!("`{}` has no `=`", one_line(part, 40))));
             };
             let Some(&known) = KEYS.iter().find(|&&known| known == key) else {
-                let near = nearest(key, KEYS).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let near =
+                    nearest(key, KEYS).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 return Err(fail(format!("there is no setting `{}`{near}", one_line(key, 40))));
             };
             if settings.insert(known, value).is_some() {
@@ -170,7 +169,12 @@ fn wrong_text(sample: &Sample) -> String {
 }
 
 /// Makes the gold continuation the likeliest when right, another one when wrong: as a sum and per byte alike.
-fn choose(continuations: &[String], sample: &Sample, right: bool, draw: f64) -> Vec<ContinuationLoglikelihood> {
+fn choose(
+    continuations: &[String],
+    sample: &Sample,
+    right: bool,
+    draw: f64,
+) -> Vec<ContinuationLoglikelihood> {
     let gold = sample.gold.unwrap_or(0);
     let likeliest = if right {
         Some(gold)
@@ -219,7 +223,14 @@ mod tests {
 
     fn sample(id: usize, input: Request) -> Sample {
         let metadata = serde_json::Map::new();
-        Sample { id: id.to_string(), input, target: vec!["42".into()], gold: Some(1), cluster: None, metadata }
+        Sample {
+            id: id.to_string(),
+            input,
+            target: vec!["42".into()],
+            gold: Some(1),
+            cluster: None,
+            metadata,
+        }
     }
 
     fn generate() -> Request {
@@ -250,12 +261,14 @@ mod tests {
     #[test]
     fn the_choice_is_gold_exactly_when_it_is_right() {
         let continuations = ["a long wrong continuation", " x", " the third"].map(String::from).to_vec();
-        let request = Request::Loglikelihood(Loglikelihood { context: Prompt::Text("q".into()), continuations });
+        let request =
+            Request::Loglikelihood(Loglikelihood { context: Prompt::Text("q".into()), continuations });
         for (name, expected) in [("ability=1", true), ("ability=0", false)] {
             let model = Simulated::parse(name).unwrap();
             for id in 0..50 {
                 let output = ask(&model, &sample(id, request.clone()), 0, 1).unwrap();
-                let argmax = |f: &dyn Fn(usize) -> f64| (0..3).max_by(|&a, &b| f(a).total_cmp(&f(b))).unwrap();
+                let argmax =
+                    |f: &dyn Fn(usize) -> f64| (0..3).max_by(|&a, &b| f(a).total_cmp(&f(b))).unwrap();
                 let sums = output.loglikelihoods;
                 let lengths = [25.0, 2.0, 10.0];
                 assert_eq!(argmax(&|i| sums[i].sum) == 1, expected);
@@ -299,7 +312,13 @@ mod tests {
                 for sample in task.samples.iter().map(Result::unwrap) {
                     let output = ask(&model, &sample, 0, 1).unwrap();
                     let scores = task.scorer.score(&sample, &[output]);
-                    assert_eq!(scores[0].value.number(), Some(expected), "{} {}", suite_task.name(), sample.id);
+                    assert_eq!(
+                        scores[0].value.number(),
+                        Some(expected),
+                        "{} {}",
+                        suite_task.name(),
+                        sample.id
+                    );
                 }
             }
         }

@@ -135,8 +135,16 @@ fn parse_levels(text: &str, suite: &dyn Suite) -> Result<Vec<u32>, TaskError> {
     match (first.parse::<u32>(), last.parse::<u32>()) {
         // The bound keeps `@1-4000000000` from becoming a list; `check` then names the level that is missing.
         (Ok(first), Ok(last)) if first <= last => Ok((first..=last).take(1000).collect()),
-        _ => Err(TaskError::new(format!("`@{}` is not a level of suite `{}`", one_line(text, 40), suite.name()))
-            .with_hint(format!("write `{0}@2` or `{0}@1-3`; it has levels 1 to {1}", suite.name(), suite.last_level()))),
+        _ => Err(TaskError::new(format!(
+            "`@{}` is not a level of suite `{}`",
+            one_line(text, 40),
+            suite.name()
+        ))
+        .with_hint(format!(
+            "write `{0}@2` or `{0}@1-3`; it has levels 1 to {1}",
+            suite.name(),
+            suite.last_level()
+        ))),
     }
 }
 

@@ -25,7 +25,9 @@ impl MetricAccumulator {
         let values = match aggregation {
             Aggregation::Mean => Values::Numbers(Accumulator::new()),
             Aggregation::Perplexity => Values::Numbers(Accumulator::with_range(Range::Unbounded)),
-            Aggregation::WeightedPerplexity | Aggregation::BitsPerByte => Values::Ratios(RatioAccumulator::new()),
+            Aggregation::WeightedPerplexity | Aggregation::BitsPerByte => {
+                Values::Ratios(RatioAccumulator::new())
+            }
             Aggregation::F1 => Values::Classes(F1Accumulator::new()),
         };
         Self { aggregation, values, unscored: 0 }

@@ -41,7 +41,8 @@ impl<'a> Grouped<'a> {
         let scores = self.scorer.score(&sample, &outputs);
         self.complete += 1;
         let level = sample.metadata.get("level").and_then(LevelLabel::of);
-        let value_of = |name: &str| scores.iter().find(|score| score.metric == name).map(|score| &score.value);
+        let value_of =
+            |name: &str| scores.iter().find(|score| score.metric == name).map(|score| &score.value);
         table.score(&sample.id, sample.cluster.as_deref(), level.as_ref(), value_of)
     }
 

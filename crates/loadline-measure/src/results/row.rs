@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use loadline_core::score::Value;
 use loadline_core::Usage;
+use loadline_core::score::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn other_rows_and_odd_levels_are_passed_over() {
-        for text in [r#"{"opened":{"at_ms":1,"program":"x"}}"#, r#"{"recovered":{"at_ms":1,"bytes_cut":2}}"#] {
+        for text in [r#"{"opened":{"at_ms":1,"program":"x"}}"#, r#"{"recovered":{"at_ms":1,"bytes_cut":2}}"#]
+        {
             assert!(serde_json::from_str::<LightRow<'_>>(text).unwrap().sample.is_none());
         }
         for (level, label) in [

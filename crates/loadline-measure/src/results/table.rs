@@ -38,7 +38,16 @@ impl Table {
         let metrics = spec.metrics.iter().map(|metric| MetricAccumulator::new(metric.aggregation)).collect();
         let by_level = Some(BTreeMap::new());
         let touched = Done::new(spec.samples, 1);
-        Self { run, failed: pairs.clone(), done: pairs, touched, usage: Usage::default(), metrics, by_level, spec }
+        Self {
+            run,
+            failed: pairs.clone(),
+            done: pairs,
+            touched,
+            usage: Usage::default(),
+            metrics,
+            by_level,
+            spec,
+        }
     }
 
     /// The specification.
@@ -57,7 +66,11 @@ impl Table {
     }
 
     /// Takes a row of any kind. `grouped` where all epochs of a sample are scored together.
-    pub(crate) fn push(&mut self, payload: &[u8], grouped: Option<&mut Grouped<'_>>) -> Result<(), ResultsError> {
+    pub(crate) fn push(
+        &mut self,
+        payload: &[u8],
+        grouped: Option<&mut Grouped<'_>>,
+    ) -> Result<(), ResultsError> {
         let row: LightRow<'_> = serde_json::from_slice(payload).map_err(|source| self.bad_row(source))?;
         let Some(sample) = row.sample else { return Ok(()) };
         if self.take(&sample)?
@@ -155,7 +168,8 @@ impl Table {
     /// are scored together.
     pub(crate) fn finish(mut self, grouped: Option<&Grouped<'_>>, level: Level) -> RunResults {
         let errors = self.failed.count_without(&self.done);
-        let missing = grouped.map_or(errors, |grouped| self.samples_touched().saturating_sub(grouped.complete()));
+        let missing =
+            grouped.map_or(errors, |grouped| self.samples_touched().saturating_sub(grouped.complete()));
         self.metrics.iter_mut().for_each(|metric| metric.push_missing(missing));
         let levels = self.by_level.take().filter(|levels| levels.len() > 1).unwrap_or_default();
         let metric = |(place, (spec, metric)): (usize, (&_, &MetricAccumulator))| MetricResult {
@@ -164,7 +178,9 @@ impl Table {
             unscored: metric.unscored(),
             by_level: levels
                 .iter()
-                .filter_map(|(label, metrics)| Some((label.name(), metrics.get(place)?.estimate(level).ok()?)))
+                .filter_map(|(label, metrics)| {
+                    Some((label.name(), metrics.get(place)?.estimate(level).ok()?))
+                })
                 .collect(),
         };
         let metrics = self.spec.metrics.iter().zip(&self.metrics).enumerate().map(metric).collect();

@@ -141,7 +141,10 @@ mod tests {
             ("-5m", "`-5m` is not a budget: expected a whole number before the unit"),
             ("10m,20m", "`20m` is not a budget: a time is given twice"),
             ("99999999999999999999h", "`99999999999999999999h` is not a budget: the number is too large"),
-            ("18446744073709551615k-tokens", "`18446744073709551615k-tokens` is not a budget: the number is too large"),
+            (
+                "18446744073709551615k-tokens",
+                "`18446744073709551615k-tokens` is not a budget: the number is too large",
+            ),
             ("10м", "`10м` is not a budget: its unit is missing or unknown"),
         ] {
             assert_eq!(text.parse::<Budget>().unwrap_err().to_string(), why);

@@ -33,7 +33,9 @@ pub enum RunError {
     /// An unfinished run of the task as it was is in the store: exit code 40.
     #[error(
         "the task changed since run {}: `{task}` had digest {} then and has {} now",
-        short(run), recorded, now
+        short(run),
+        recorded,
+        now
     )]
     TaskChanged {
         /// The task's name.

@@ -30,10 +30,16 @@ pub(crate) fn specify(task: &Task, model: &dyn Model, options: &RunOptions) -> R
     }
     let samples = options.limit.map_or(task.samples.len(), |limit| limit.min(task.samples.len()));
     if samples == 0 {
-        return fail(format!("task `{name}` has no samples to ask"), "give --limit 1 or more, and a dataset that is not empty");
+        return fail(
+            format!("task `{name}` has no samples to ask"),
+            "give --limit 1 or more, and a dataset that is not empty",
+        );
     }
     if options.overrides.temperature.is_some_and(|t| !t.is_finite() || t < 0.0) {
-        return fail("the temperature is not a number from 0 up".to_owned(), "give --temperature 0 for greedy answers");
+        return fail(
+            "the temperature is not a number from 0 up".to_owned(),
+            "give --temperature 0 for greedy answers",
+        );
     }
     Ok(EvalSpec {
         format: RECORD_FORMAT,

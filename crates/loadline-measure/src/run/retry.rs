@@ -77,7 +77,9 @@ impl Failures {
         }
         self.counted += 1;
         if self.counted > policy.max_retries {
-            return Verdict::GiveUp((policy.max_retries > 0).then(|| format!("after {} retries", policy.max_retries)));
+            return Verdict::GiveUp(
+                (policy.max_retries > 0).then(|| format!("after {} retries", policy.max_retries)),
+            );
         }
         if asked > policy.rate_limit_patience {
             return Verdict::GiveUp(Some(format!("gave up: the server asked to wait {} s", asked.as_secs())));
@@ -164,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_refused_request_is_not_made_again() {
-        let verdict = Failures::default().add(&RetryPolicy::default(), &error(ModelErrorKind::Refused, None), 0.5);
+        let verdict =
+            Failures::default().add(&RetryPolicy::default(), &error(ModelErrorKind::Refused, None), 0.5);
         assert_eq!(verdict, Verdict::GiveUp(None));
     }
 

@@ -307,7 +307,13 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
     }
 
     /// Writes that a sample was given up; ends the run when the endpoint is at fault.
-    fn lost(&mut self, job: Box<Job>, error: ModelError, why: Option<String>, now: Instant) -> Result<(), RunError> {
+    fn lost(
+        &mut self,
+        job: Box<Job>,
+        error: ModelError,
+        why: Option<String>,
+        now: Instant,
+    ) -> Result<(), RunError> {
         let endpoint_is_down = self.health.lost(error.kind);
         if endpoint_is_down && error.kind == ModelErrorKind::Connection {
             return Err(self.unreachable(error));
@@ -445,7 +451,10 @@ fn finite(output: ModelOutput) -> Result<ModelOutput, ModelError> {
     if output.loglikelihoods.iter().all(|likelihood| likelihood.sum.is_finite()) {
         return Ok(output);
     }
-    Err(ModelError::new(ModelErrorKind::Malformed, "the answer has a log-likelihood that is not a finite number"))
+    Err(ModelError::new(
+        ModelErrorKind::Malformed,
+        "the answer has a log-likelihood that is not a finite number",
+    ))
 }
 
 /// A value that is no finite number is no value.
