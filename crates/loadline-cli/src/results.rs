@@ -54,3 +54,20 @@ fn estimate_cells(metric: &MetricResult) -> [Cell; 2] {
         Err(error) => [Cell::right("no estimate"), Cell::left(error)],
     }
 }
+
+/// A row for each level of difficulty of each metric, where a task has several.
+pub fn by_level(run: &RunResults) -> Table {
+    let mut table = Table::default();
+    for metric in &run.metrics {
+        for (level, estimate) in &metric.by_level {
+            let name = if run.metrics.len() > 1 { metric.spec.name.as_str() } else { "" };
+            table.row([
+                Cell::left(format!("level {level}")),
+                Cell::left(name),
+                Cell::right(estimate),
+                Cell::left(basis(estimate)).styled(DIM),
+            ]);
+        }
+    }
+    table
+}

@@ -3,11 +3,15 @@
 use std::fmt;
 
 use anstyle::Style;
+use loadline_core::untrusted::one_line;
 
 use crate::failure::Failure;
 use crate::ui::Out;
 
-/// One cell.
+/// Most characters of a cell.
+const WIDEST: usize = 160;
+
+/// One cell: on one line, and safe for a terminal whatever the text says.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     text: String,
@@ -18,12 +22,12 @@ pub struct Cell {
 impl Cell {
     /// Text, set to the left.
     pub fn left(text: impl fmt::Display) -> Self {
-        Self { text: text.to_string(), ..Self::default() }
+        Self { text: one_line(&text.to_string(), WIDEST), ..Self::default() }
     }
 
     /// Text, set to the right (numbers).
     pub fn right(text: impl fmt::Display) -> Self {
-        Self { text: text.to_string(), right: true, ..Self::default() }
+        Self { right: true, ..Self::left(text) }
     }
 
     /// The same in a style.
@@ -48,6 +52,11 @@ impl Table {
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// Whether there is no row.
