@@ -281,7 +281,7 @@ impl Store {
         }
     }
 
-    /// The ids of all runs that have a log, in order.
+    /// The ids of all runs that have a log, in order. No log is opened.
     ///
     /// # Errors
     /// When the folder is there but cannot be read.

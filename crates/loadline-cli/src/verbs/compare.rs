@@ -1,15 +1,20 @@
 //! `loadline compare`: two runs or two files, paired by sample.
 
+use std::collections::HashSet;
+
+use loadline_core::record::{EvalSpec, Row, TaskIdentity};
+use loadline_core::score::{Aggregation, MetricSpec};
+use loadline_core::untrusted::one_line;
 use loadline_stats::compare::{self, Discordant, Options};
 use loadline_stats::power::{Design, ItemVariance};
-use loadline_stats::scores::{Pairing, ScoreTable, pair};
+use loadline_stats::scores::{Pairing, Repeats, ScoreTable, pair};
 use loadline_stats::{Comparison, Scale, Verdict};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::results;
 use crate::scores::{self, Ids};
-use crate::store::StoreArgs;
+use crate::store::{Prefixes, StoreArgs, record_failure};
 use crate::table::{Cell, Table};
 use crate::ui::{self, Out, Ui, count, thousands};
 
@@ -80,18 +85,25 @@ struct Side {
     what: String,
     table: ScoreTable,
     higher_is_better: bool,
+    /// For a run: which task exactly.
+    task: Option<TaskIdentity>,
 }
 
 fn side(args: &Args, text: &str) -> std::result::Result<Side, Failure> {
     let Some(path) = scores::is_file(text) else { return run_side(args, text) };
     let table = scores::read(&path, &args.columns, Ids::Required)?;
     let what = args.columns.score.clone();
-    Ok(Side { label: path.display().to_string(), what, table, higher_is_better: true })
+    Ok(Side { label: path.display().to_string(), what, table, higher_is_better: true, task: None })
 }
 
 /// What may make the comparison misleading.
 fn warnings(a: &Side, b: &Side, pairing: &Pairing) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let (Some(one), Some(other)) = (&a.task, &b.task)
+        && one.digest != other.digest
+    {
+        warnings.push("the two runs are of different tasks, or of different versions of it".to_owned());
+    }
     for (side, alone) in [(a, pairing.only_a), (b, pairing.only_b)] {
         if alone > 0 {
             warnings.push(format!("{} only in `{}` left out", count(alone, "sample"), side.label));
@@ -200,6 +212,50 @@ fn as_json(
     Ok(value)
 }
 
-fn run_side(_args: &Args, text: &str) -> std::result::Result<Side, Failure> {
-    Err(Failure::new(Exit::Usage, format!("no run `{text}`")))
+/// The scores of a run: one metric, one row for each sample and epoch.
+fn run_side(args: &Args, text: &str) -> std::result::Result<Side, Failure> {
+    let record = args.store.reader(text)?;
+    let spec = record.spec();
+    let metric = metric(args, spec)?;
+    let label = Prefixes::of(&args.store.store).short(&record.run());
+    let mut table = ScoreTable::new(label.clone(), Repeats::Epochs);
+    let mut answered = HashSet::new();
+    for row in record.rows() {
+        let (number, row) = row.map_err(|error| record_failure(&error))?;
+        let Row::Sample(sample) = row else { continue };
+        // A sample that was given up may have been answered later; what stays without an answer is not paired.
+        if !sample.is_final() || !answered.insert((sample.index, sample.epoch)) {
+            continue;
+        }
+        let score =
+            sample.scores.iter().find(|score| score.metric == metric.name).and_then(|s| s.value.number());
+        table
+            .push(number, &sample.id, score, sample.cluster.as_deref())
+            .map_err(|error| scores::scores_failure(&error))?;
+    }
+    let what = format!("{}  {}", one_line(&spec.task.name, 60), one_line(&spec.model.to_string(), 60));
+    Ok(Side { label, what, table, higher_is_better: metric.higher_is_better, task: Some(spec.task.clone()) })
+}
+
+/// The metric asked for, or the first.
+fn metric<'a>(args: &Args, spec: &'a EvalSpec) -> std::result::Result<&'a MetricSpec, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let names: Vec<String> =
+        spec.metrics.iter().map(|metric| format!("`{}`", one_line(&metric.name, 60))).collect();
+    let found = match &args.metric {
+        Some(name) => spec.metrics.iter().find(|metric| metric.name == *name),
+        None => spec.metrics.first(),
+    };
+    let metric = found.ok_or_else(|| {
+        usage(format!("run has no metric `{}`", one_line(args.metric.as_deref().unwrap_or("any"), 60)))
+            .hint(format!("it has {}", names.join(", ")))
+    })?;
+    if metric.aggregation != Aggregation::Mean {
+        return Err(usage(format!(
+            "`{}` is not a mean of per-sample scores: it cannot be paired",
+            one_line(&metric.name, 60)
+        ))
+        .hint(format!("name another with `--metric`: there are {}", names.join(", "))));
+    }
+    Ok(metric)
 }

@@ -177,7 +177,8 @@ fn export(args: &Export, ui: &Ui) -> Result {
         Format::Jsonl => ExportFormat::Jsonl,
         Format::Csv => ExportFormat::Csv,
     };
-    let written = measure_export::export(&record, format, out.writer()).map_err(|error| export_failure(&error))?;
+    let written =
+        measure_export::export(&record, format, out.writer()).map_err(|error| export_failure(&error))?;
     out.finish()?;
     ui.status("Exported", count(written, "row"));
     Ok(Exit::Ok)
@@ -209,7 +210,8 @@ fn prove(args: &Prove, ui: &Ui) -> Result {
 fn withhold(args: &Withhold, ui: &Ui) -> Result {
     let dir = args.store.run_dir(&args.run)?;
     let ids = args.samples.iter().map(String::as_str);
-    let copy = loadline_evidence::export_withheld(&dir, ids, &args.out).map_err(|error| record_failure(&error))?;
+    let copy =
+        loadline_evidence::export_withheld(&dir, ids, &args.out).map_err(|error| record_failure(&error))?;
     let mut out = ui.out();
     out.line(copy.dir.display())?;
     out.finish()?;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use loadline_core::Value;
 use loadline_core::model::{Basis, Prompt, Request, StopReason};
 use loadline_core::record::{EvalSpec, Row, SampleRecord};
 use loadline_core::untrusted::{one_line, sanitize};
-use loadline_core::Value;
 use loadline_evidence::RecordReader;
 use loadline_measure::results::{self, ResultsError, RunResults};
 use loadline_stats::Level;
@@ -94,7 +94,8 @@ fn show_run(record: &RecordReader, args: &Args, ui: &Ui) -> Result {
 fn facts(record: &RecordReader, results: Option<&RunResults>) -> Table {
     let spec = record.spec();
     let mut table = Table::default();
-    let mut fact = |name: &str, text: String| table.row([Cell::left(name).styled(ui::STRONG), Cell::left(text)]);
+    let mut fact =
+        |name: &str, text: String| table.row([Cell::left(name).styled(ui::STRONG), Cell::left(text)]);
     fact("run", record.run().to_string());
     fact("task", format!("{}, version {}, {}", spec.task.name, spec.task.version, spec.task.digest));
     fact("model", format!("{} ({})", spec.model, basis(spec)));
@@ -122,12 +123,18 @@ fn facts(record: &RecordReader, results: Option<&RunResults>) -> Table {
         }
         fact("answers", answers);
         let usage = results.usage;
-        fact("tokens", format!("{} in, {} out", thousands(usage.input_tokens), thousands(usage.output_tokens)));
+        fact(
+            "tokens",
+            format!("{} in, {} out", thousands(usage.input_tokens), thousands(usage.output_tokens)),
+        );
     }
-    fact("record", match record.seal() {
-        Some(seal) => format!("sealed, {}, root {}", count(seal.rows, "row"), seal.root),
-        None => "not sealed: the run is not finished".to_owned(),
-    });
+    fact(
+        "record",
+        match record.seal() {
+            Some(seal) => format!("sealed, {}, root {}", count(seal.rows, "row"), seal.root),
+            None => "not sealed: the run is not finished".to_owned(),
+        },
+    );
     table
 }
 
@@ -157,7 +164,9 @@ fn samples(record: &RecordReader, out: &mut Out) -> std::result::Result<(), Fail
         let score = sample.scores.first().map(|score| value(&score.value)).unwrap_or_default();
         let answer = match &sample.error {
             Some(error) => format!("error: {error}"),
-            None => sample.scores.first().and_then(|s| s.answer.clone()).or(sample.output).unwrap_or_default(),
+            None => {
+                sample.scores.first().and_then(|s| s.answer.clone()).or(sample.output).unwrap_or_default()
+            }
         };
         let target = sample.target.first().cloned().unwrap_or_default();
         table.row([
@@ -245,7 +254,8 @@ fn transcript(sample: &SampleRecord, out: &mut Out) -> std::result::Result<(), F
     if let Some(error) = &sample.error {
         block("error", error, out)?;
     }
-    let targets: Vec<String> = sample.target.iter().map(|target| format!("`{}`", one_line(target, 120))).collect();
+    let targets: Vec<String> =
+        sample.target.iter().map(|target| format!("`{}`", one_line(target, 120))).collect();
     if !targets.is_empty() {
         block("target", &targets.join(" or "), out)?;
     }
@@ -269,10 +279,15 @@ fn block(heading: &str, text: &str, out: &mut Out) -> std::result::Result<(), Fa
     Ok(())
 }
 
-fn choices(sample: &SampleRecord, continuations: &[String], out: &mut Out) -> std::result::Result<(), Failure> {
+fn choices(
+    sample: &SampleRecord,
+    continuations: &[String],
+    out: &mut Out,
+) -> std::result::Result<(), Failure> {
     out.line("")?;
     out.line(out.styled(ui::HINT, "choices, by log-likelihood"))?;
-    let best = sample.loglikelihoods.iter().enumerate().max_by(|a, b| a.1.sum.total_cmp(&b.1.sum)).map(|(at, _)| at);
+    let best =
+        sample.loglikelihoods.iter().enumerate().max_by(|a, b| a.1.sum.total_cmp(&b.1.sum)).map(|(at, _)| at);
     let mut table = Table::default();
     for (at, text) in continuations.iter().enumerate() {
         let sum = sample.loglikelihoods.get(at).map(|l| format!("{:.3}", l.sum)).unwrap_or_default();
@@ -293,7 +308,12 @@ fn scores(sample: &SampleRecord, out: &mut Out) -> std::result::Result<(), Failu
     for score in &sample.scores {
         let answer = score.answer.as_ref().map(|answer| format!("answer `{answer}`")).unwrap_or_default();
         let why = score.explanation.clone().unwrap_or_default();
-        table.row([Cell::left(&score.metric), Cell::right(value(&score.value)), Cell::left(answer), Cell::left(why)]);
+        table.row([
+            Cell::left(&score.metric),
+            Cell::right(value(&score.value)),
+            Cell::left(answer),
+            Cell::left(why),
+        ]);
     }
     table.write(out, 2)
 }

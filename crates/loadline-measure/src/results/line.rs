@@ -50,6 +50,14 @@ impl RunResults {
     }
 }
 
+impl RunResults {
+    /// [`RunResults::line`] as JSON, without the line's end.
+    pub fn line_json(&self) -> String {
+        // Numbers are finite or null and keys are texts: nothing in it can fail to be written.
+        serde_json::to_string(&self.line()).unwrap_or_default()
+    }
+}
+
 fn metric_line(result: &MetricResult, level: loadline_stats::Level) -> MetricLine {
     let estimate = result.estimate.as_ref().ok();
     let end = |end: f64| end.is_finite().then_some(end);

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn it_rises_fast_to_the_capacity_and_stays_near_it() {
-        for slots in [4.0, 20.0, 100.0] {
+        for slots in [10.0, 20.0, 100.0] {
             let (mut limiter, mut now) = (Limiter::new(None, None), Instant::now());
             play(&mut limiter, &mut now, slots, 0.2, 8);
             let found = f64::from(u32::try_from(limiter.limit()).unwrap());

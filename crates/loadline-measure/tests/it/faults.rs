@@ -16,13 +16,14 @@ fn draw(id: &str, attempt: u32) -> f64 {
 #[tokio::test(start_paused = true)]
 async fn a_bad_day_and_one_twice_as_bad_lose_nothing() {
     for times in [1.0, 2.0] {
-        let model = Scripted::new(move |context, _| match draw(&context.sample.id, context.attempt) / times {
-            x if x < 0.05 => limited(1),
-            x if x < 0.10 => fail(ModelErrorKind::Server),
-            x if x < 0.12 => fail(ModelErrorKind::Malformed),
-            x if x < 0.13 => Step::Hang,
-            _ => Step::Answer(20 * MS),
-        });
+        let model =
+            Scripted::new(move |context, _| match draw(&context.sample.id, context.attempt) / times {
+                x if x < 0.05 => limited(1),
+                x if x < 0.10 => fail(ModelErrorKind::Server),
+                x if x < 0.12 => fail(ModelErrorKind::Malformed),
+                x if x < 0.13 => Step::Hang,
+                _ => Step::Answer(20 * MS),
+            });
         for concurrency in [Some(100), None] {
             let place = place();
             let options = RunOptions {
@@ -66,7 +67,8 @@ async fn a_quota_that_is_used_up_pauses_new_starts() {
     let model = Scripted::new(|_, seen| {
         let now = tokio::time::Instant::now();
         let minute = now.duration_since(seen.calls.first().map_or(now, |call| call.at)).as_secs() / 60;
-        let of_minute = |at: tokio::time::Instant| at.duration_since(seen.calls[0].at).as_secs() / 60 == minute;
+        let of_minute =
+            |at: tokio::time::Instant| at.duration_since(seen.calls[0].at).as_secs() / 60 == minute;
         let sent = seen.calls.iter().filter(|call| of_minute(call.at)).count();
         if sent < 10 { Step::Answer(10 * MS) } else { limited(60) }
     });
@@ -101,8 +103,9 @@ async fn a_hang_is_cut_off_and_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_fatal_error_ends_the_run_at_once() {
     for kind in [ModelErrorKind::Unauthorized, ModelErrorKind::NotFound, ModelErrorKind::Unsupported] {
-        let model =
-            Scripted::new(move |_, _| Step::Fail(ModelError::new(kind, "no such key").with_hint("set the key")));
+        let model = Scripted::new(move |_, _| {
+            Step::Fail(ModelError::new(kind, "no such key").with_hint("set the key"))
+        });
         let place = place();
         let (outcome, _) = run(&sums(1000), &model, &place, &options(1)).await;
         let error = outcome.unwrap_err();

@@ -9,7 +9,9 @@ use loadline_core::model::{
 };
 use loadline_core::record::TaskIdentity;
 use loadline_core::score::{Aggregation, MetricSpec};
-use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Score, Usage, Value};
+use loadline_core::{
+    Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Score, Usage, Value,
+};
 use loadline_evidence::Store;
 use loadline_measure::run::{CancelToken, RunError, RunEvent, RunOptions, RunOutcome, measure};
 use loadline_measure::{SampleSource, Scorer, Task, TaskError};
@@ -232,7 +234,7 @@ pub struct Place {
 
 pub fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path().join("runs"));
     Place { dir, store }
 }
 
@@ -249,8 +251,8 @@ pub async fn run(
 ) -> (Result<RunOutcome, RunError>, Vec<RunEvent>) {
     let mut events = Vec::new();
     let model: Arc<dyn Model> = model.clone();
-    let outcome = measure(task, model, &place.store, options, |event| events.push(event), &CancelToken::new());
-    let outcome = outcome.await;
+    let cancel = CancelToken::new();
+    let outcome = measure(task, model, &place.store, options, |event| events.push(event), &cancel).await;
     (outcome, events)
 }
 
