@@ -51,7 +51,7 @@ pub trait Scorer: Send + Sync {
 }
 
 /// Why a task cannot be run: exit code 40.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TaskError {
     /// What is wrong; names the file, the line (with a caret below it where there is one) and the value.

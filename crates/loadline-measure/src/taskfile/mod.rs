@@ -1,5 +1,10 @@
 //! Task files: the YAML of lm-evaluation-harness 0.4.13, read into a [`Task`].
 
+pub mod config;
+pub mod include;
+pub mod reader;
+pub mod yaml;
+
 use std::path::Path;
 
 use crate::task::{Task, TaskError};
