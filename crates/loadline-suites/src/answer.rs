@@ -36,6 +36,11 @@ pub fn stated(text: &str) -> String {
     stated_in(&folded).unwrap_or(&folded).trim().to_owned()
 }
 
+/// What a folded text states as its answer, when it has a marker or a box.
+pub(crate) fn marked(folded: &str) -> Option<String> {
+    stated_in(folded).map(|stated| stated.trim().to_owned())
+}
+
 /// Everything behind the last marker of a folded text, over all its lines; the whole text when it has none.
 pub(crate) fn behind_marker(folded: &str) -> &str {
     marker_end(folded).map_or(folded, |from| &folded[from..])

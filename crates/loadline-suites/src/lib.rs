@@ -9,6 +9,7 @@
 mod arithmetic;
 
 pub mod answer;
+mod chess;
 mod fill;
 mod item;
 mod knights;
@@ -17,6 +18,7 @@ mod number;
 pub mod seed;
 mod stream;
 pub mod suite;
+mod tracing;
 mod word_problems;
 mod words;
 
@@ -27,8 +29,14 @@ use loadline_core::Sample;
 
 /// All suites, in the order in which they are listed and documented.
 pub fn all() -> &'static [&'static dyn Suite] {
-    const ALL: &[&dyn Suite] =
-        &[&arithmetic::Arithmetic, &word_problems::WordProblems, &knights::Knights, &languages::Languages];
+    const ALL: &[&dyn Suite] = &[
+        &arithmetic::Arithmetic,
+        &word_problems::WordProblems,
+        &knights::Knights,
+        &tracing::Tracing,
+        &chess::Chess,
+        &languages::Languages,
+    ];
     ALL
 }
 

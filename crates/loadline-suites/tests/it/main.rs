@@ -1,0 +1,3 @@
+//! Every suite as a user of the crate sees it.
+
+mod figures;
