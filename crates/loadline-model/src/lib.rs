@@ -3,13 +3,21 @@
 //! [`open`] turns a reference and the user's options into a [`Model`]. One call is one attempt: retries, back-off,
 //! time limits and concurrency are the runner's.
 
+mod anthropic;
+mod base_url;
+mod classify;
+mod connect;
+mod key;
+mod openai;
 mod options;
+mod sse;
+mod transport;
 
 use std::sync::Arc;
 
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelRef};
 
-pub use options::{Environment, ModelArgs};
+pub use options::{ApiChoice, Environment, HttpOptions, KEYS, MaxTokensField, ModelArgs};
 
 /// The providers this crate opens.
 pub const PROVIDERS: [&str; 2] = ["openai", "anthropic"];
@@ -29,10 +37,14 @@ pub fn open(reference: &ModelRef, args: &ModelArgs) -> Result<Arc<dyn Model>, Mo
 /// As [`open`].
 pub fn open_in(
     reference: &ModelRef,
-    _args: &ModelArgs,
-    _environment: &Environment,
+    args: &ModelArgs,
+    environment: &Environment,
 ) -> Result<Arc<dyn Model>, ModelError> {
-    Err(unknown_provider(reference))
+    match reference.provider.as_str() {
+        "openai" => Ok(Arc::new(openai::OpenAi::open(reference, args, environment)?)),
+        "anthropic" => Ok(Arc::new(anthropic::Anthropic::open(reference, args, environment)?)),
+        _ => Err(unknown_provider(reference)),
+    }
 }
 
 fn unknown_provider(reference: &ModelRef) -> ModelError {
