@@ -253,7 +253,7 @@ fn paired_numbers(
 /// t interval and test of the mean difference. Without spread t would give a point: differences of 0..1 scores then
 /// get an exact binomial interval, others the whole range.
 fn t_difference(data: Clustered, is_clustered: bool, unit: bool, level: Level) -> (Estimate, Option<PValue>) {
-    let Clustered { n, clusters, mean, squared_residuals } = data;
+    let Clustered { n, clusters, mean, squared_residuals, .. } = data;
     let (whole, scale) = if unit {
         (Interval::SIGNED_UNIT, Scale::ProportionDifference)
     } else {
@@ -373,7 +373,7 @@ fn variance_of_mean(scores: &Accumulator) -> Option<(f64, f64)> {
     Some((error * error, (data.clusters - 1) as f64))
 }
 
-fn verdict(difference: &Estimate, options: Options) -> Verdict {
+pub(crate) fn verdict(difference: &Estimate, options: Options) -> Verdict {
     let Interval { lo, hi } = difference.interval;
     match (lo > 0.0, hi < 0.0, options.higher_is_better) {
         (true, _, true) | (_, true, false) => Verdict::Better,

@@ -98,6 +98,8 @@ pub enum Transform {
     NegativeBits,
     /// -x.
     Negative,
+    /// x.
+    Identity,
 }
 
 impl Transform {
@@ -108,6 +110,19 @@ impl Transform {
             Self::Ln => special::ln(x),
             Self::NegativeBits => -x / std::f64::consts::LN_2,
             Self::Negative => -x,
+            Self::Identity => x,
+        }
+    }
+
+    /// The derivative.
+    pub(crate) fn slope(self, x: f64) -> f64 {
+        match self {
+            Self::ExpNegative => -special::exponential(-x),
+            Self::Exp => special::exponential(x),
+            Self::Ln => 1.0 / x,
+            Self::NegativeBits => -1.0 / std::f64::consts::LN_2,
+            Self::Negative => -1.0,
+            Self::Identity => 1.0,
         }
     }
 }
@@ -237,6 +252,8 @@ pub enum Method {
     TFiniteBank,
     /// Cluster-robust standard error with Student's t.
     TClustered,
+    /// Wilson's interval from the effective number of trials, with Student's t: clustered proportions near 0 or 1.
+    WilsonClustered,
     /// The exact interval with the sum of 0..1 scores for the count: scores without spread.
     ClopperPearsonScores,
     /// The exact interval with each cluster counted as one trial: clusters without spread.
@@ -261,6 +278,10 @@ pub enum Method {
     PairedT,
     /// Cluster-robust Student's t of the differences.
     PairedTClustered,
+    /// Difference of two ratios of sums on the same items, standard error by linearisation, Student's t.
+    PairedRatio,
+    /// The same with clusters.
+    PairedRatioClustered,
     /// Dirichlet posterior of a paired table.
     Dirichlet,
     /// Newcombe's interval of the difference of two independent proportions.
@@ -290,6 +311,7 @@ impl Method {
             Self::T => "t",
             Self::TFiniteBank => "t, finite bank",
             Self::TClustered => "t, clustered",
+            Self::WilsonClustered => "Wilson, clustered",
             Self::ClopperPearsonScores => "Clopper-Pearson, scores",
             Self::ClopperPearsonClusters => "Clopper-Pearson, clusters",
             Self::WholeRange => "whole range",
@@ -302,6 +324,8 @@ impl Method {
             Self::TangoNoDifference => "Tango, no difference",
             Self::PairedT => "paired t",
             Self::PairedTClustered => "paired t, clustered",
+            Self::PairedRatio => "paired ratio of sums",
+            Self::PairedRatioClustered => "paired ratio of sums, clustered",
             Self::Dirichlet => "Dirichlet posterior",
             Self::NewcombeUnpaired => "Newcombe, unpaired",
             Self::BetaDifference => "Beta posteriors",

@@ -104,25 +104,44 @@ pub(crate) struct Clustered {
     pub(crate) mean: f64,
     /// Sum over clusters of the squared sum of residuals.
     pub(crate) squared_residuals: f64,
+    /// Whether every score is 0 or 1.
+    pub(crate) binary: bool,
 }
 
 /// t interval from the cluster-robust standard error with C-1 degrees of freedom. One cluster tells nothing about
 /// the spread between clusters; clusters without spread fall back as in [`independent`], each counted as one trial.
+/// Right-or-wrong scores too near an end for t get Wilson's interval from the effective number of trials.
 pub(crate) fn clustered(data: Clustered, range: Range, level: Level) -> Estimate {
-    let Clustered { n, clusters, mean, squared_residuals } = data;
+    let Clustered { n, clusters, mean, squared_residuals, binary } = data;
     let estimate = |interval, method| {
         Estimate::new(mean, interval, level, method, n).with_scale(range.scale()).with_clusters(clusters)
     };
     if clusters < 2 {
         estimate(range.interval(), Method::WholeRange)
     } else if squared_residuals > 0.0 {
-        let half =
-            level.t((clusters - 1) as f64) * clustered_standard_error(squared_residuals, clusters, n as f64);
-        estimate(Interval::around(mean, half, range.interval()), Method::TClustered)
+        let error = clustered_standard_error(squared_residuals, clusters, n as f64);
+        let t = level.t((clusters - 1) as f64);
+        let effective = wilson_instead(mean, error, t, n).filter(|_| binary && range == Range::Unit);
+        if let Some(effective) = effective {
+            estimate(proportion::wilson(mean, effective, t), Method::WilsonClustered)
+        } else {
+            estimate(Interval::around(mean, t * error, range.interval()), Method::TClustered)
+        }
     } else if range == Range::Unit {
         let c = clusters as f64;
         estimate(proportion::clopper_pearson(mean * c, c, level), Method::ClopperPearsonClusters)
     } else {
         estimate(Interval::UNBOUNDED, Method::WholeRange)
     }
+}
+
+/// The effective number of trials p(1-p)/SE², at most `n`, when t is not to be trusted: its interval would leave 0..1,
+/// or the rarer outcome came up effectively fewer than five times. There t covers as little as 86 % in simulation,
+/// Wilson's interval with these trials and the t quantile 92 % (after Korn & Graubard 1998, "Confidence intervals for
+/// proportions with small expected number of positive counts estimated from survey data").
+fn wilson_instead(mean: f64, error: f64, t: f64, n: u64) -> Option<f64> {
+    let effective = (mean * (1.0 - mean) / (error * error)).min(n as f64);
+    let rare = effective * mean.min(1.0 - mean) < 5.0;
+    let outside = mean - t * error < 0.0 || mean + t * error > 1.0;
+    (rare || outside).then_some(effective)
 }

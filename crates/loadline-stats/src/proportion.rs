@@ -99,8 +99,8 @@ impl Proportion {
             let effective = n as f64 * ((bank - 1) as f64 / (bank - n) as f64);
             let seen = wilson(rate, effective, level.z());
             // What was seen bounds the bank score: k right at the least, n - k wrong at the least.
-            let (least, most) =
-                (self.successes as f64 / bank as f64, 1.0 - (n - self.successes) as f64 / bank as f64);
+            let wrong = self.n - self.successes;
+            let (least, most) = (self.successes as f64 / bank as f64, (bank - wrong) as f64 / bank as f64);
             let interval = Interval { lo: seen.lo.max(least), hi: seen.hi.min(most) };
             self.estimate(interval, level, Method::WilsonFiniteBank)
         };

@@ -167,15 +167,19 @@ impl F1Accumulator {
         Self::default()
     }
 
+    /// What a sample adds to the numerator 2 TP and to the denominator 2 TP + FP + FN.
+    pub(crate) fn terms(gold: i64, predicted: i64) -> (f64, f64) {
+        let (gold, predicted) = (gold == Self::POSITIVE, predicted == Self::POSITIVE);
+        (if gold && predicted { 2.0 } else { 0.0 }, f64::from(u8::from(gold) + u8::from(predicted)))
+    }
+
     /// Adds a sample: its true class and the class that was answered. For clusters see [`Accumulator::push`].
     ///
     /// [`Accumulator::push`]: crate::Accumulator::push
     pub fn push(&mut self, gold: i64, predicted: i64, cluster: Option<&str>) {
-        let (gold, predicted) = (gold == Self::POSITIVE, predicted == Self::POSITIVE);
-        self.true_positives += u64::from(gold && predicted);
-        self.positives += u64::from(gold || predicted);
-        let total = if gold && predicted { 2.0 } else { 0.0 };
-        let per = f64::from(u8::from(gold) + u8::from(predicted));
+        let (total, per) = Self::terms(gold, predicted);
+        self.true_positives += u64::from(total > 0.0);
+        self.positives += u64::from(per > 0.0);
         // Numbers this small are always usable.
         let _ = self.ratio.push(total, per, cluster);
     }

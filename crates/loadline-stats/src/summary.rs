@@ -12,7 +12,8 @@ use crate::proportion::Proportion;
 /// The order of the scores does not change a bit of the result.
 ///
 /// Which interval it gives: scores that are all 0 or 1 and independent, Wilson's; clustered scores, t with the
-/// cluster-robust standard error; other scores, t.
+/// cluster-robust standard error (Wilson's from the effective number of trials where t fails near 0 or 1); other
+/// scores, t.
 ///
 /// ```
 /// use loadline_stats::{Accumulator, Level};
@@ -214,6 +215,7 @@ impl Accumulator {
             clusters: self.cluster_count(),
             mean,
             squared_residuals: squared_residuals.value(),
+            binary: self.binary,
         }
     }
 }
