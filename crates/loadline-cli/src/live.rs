@@ -14,6 +14,8 @@ use crate::ui::{self, Ui, count, thousands};
 
 /// Most samples in flight that are listed.
 const LISTED: usize = 12;
+/// Least time between two lines in a log.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Most samples given up that get a line of their own; the rest is counted.
 const ERRORS_SHOWN: u64 = 5;
 
@@ -40,6 +42,7 @@ struct Run {
     retries: u64,
     errors_said: u64,
     tenths: u64,
+    said: Instant,
     in_flight: InFlight,
     bar: Option<ProgressBar>,
 }
@@ -97,6 +100,7 @@ impl Live {
             began: Instant::now(),
             resumed,
             tenths: resumed * 10 / total.max(1),
+            said: Instant::now(),
             progress,
             retries: 0,
             errors_said: 0,
@@ -110,10 +114,14 @@ impl Live {
         let Some(run) = &mut shared.run else { return };
         let tenths = progress.done * 10 / progress.total.max(1);
         run.progress = progress;
-        // In a log: a line for each tenth, but none for what the result says a moment later.
-        if run.bar.is_none() && tenths > run.tenths && run.progress.done < run.progress.total {
-            run.tenths = tenths;
-            let line = format!("{} {}", run.name, run.line());
+        // In a log: a line for each tenth, at most one in two seconds, and none for what the result says in a moment.
+        if run.bar.is_none()
+            && tenths > run.tenths
+            && run.said.elapsed() > PAUSE
+            && run.progress.done < run.progress.total
+        {
+            (run.tenths, run.said) = (tenths, Instant::now());
+            let line = format!("{}  {}", run.name, run.line());
             drop(shared);
             self.ui.status("Running", line);
         }
@@ -132,6 +140,11 @@ impl Live {
         } else if said == ERRORS_SHOWN + 1 {
             self.ui.status_warn("Gave up", "more samples; `loadline show RUN` counts them");
         }
+    }
+
+    /// A run had all its answers before.
+    pub fn complete_already(&self, name: &str, answers: u64) {
+        self.ui.status("Resumed", format_args!("{name}: all {} reused", count(answers, "answer")));
     }
 
     /// Takes the line of the run away, however it ended.

@@ -114,6 +114,12 @@ impl Session {
         );
         let outcome = outcome.await;
         live.clear();
+        if let Ok(outcome) = &outcome
+            && outcome.requests == 0
+            && outcome.status == RunStatus::Complete
+        {
+            live.complete_already(&name, outcome.resumed);
+        }
         outcome
     }
 

@@ -82,7 +82,8 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
 /// One of the two.
 struct Side {
     label: String,
-    what: String,
+    /// What it holds: task and model, or the column of the scores.
+    what: [String; 2],
     table: ScoreTable,
     higher_is_better: bool,
     /// For a run: which task exactly.
@@ -92,7 +93,7 @@ struct Side {
 fn side(args: &Args, text: &str) -> std::result::Result<Side, Failure> {
     let Some(path) = scores::is_file(text) else { return run_side(args, text) };
     let table = scores::read(&path, &args.columns, Ids::Required)?;
-    let what = args.columns.score.clone();
+    let what = [args.columns.score.clone(), String::new()];
     Ok(Side { label: path.display().to_string(), what, table, higher_is_better: true, task: None })
 }
 
@@ -142,14 +143,21 @@ fn print(
     let mut sides = Table::default();
     for (name, side, estimate) in [("A", a, &comparison.a), ("B", b, &comparison.b)] {
         let name = Cell::left(name).styled(ui::STRONG);
-        sides.row([name, Cell::left(&side.label), Cell::left(&side.what), Cell::right(estimate)]);
+        let [task, model] = &side.what;
+        sides.row([
+            name,
+            Cell::left(&side.label),
+            Cell::left(task),
+            Cell::left(model),
+            Cell::right(estimate),
+        ]);
     }
     sides.write(out, 2)?;
     out.line("")?;
     let difference = &comparison.difference;
     let mut rows = Table::default();
     let mut row = |name: &str, value: String| rows.row([Cell::left(name), Cell::left(value)]);
-    row("A - B", format!("{difference}  {}", results::basis(difference)));
+    row("A - B", format!("{difference}, {}", results::basis(difference)));
     let test = comparison.p_value.map(|p| p.to_string());
     let only = comparison
         .discordant
@@ -233,7 +241,7 @@ fn run_side(args: &Args, text: &str) -> std::result::Result<Side, Failure> {
             .push(number, &sample.id, score, sample.cluster.as_deref())
             .map_err(|error| scores::scores_failure(&error))?;
     }
-    let what = format!("{}  {}", one_line(&spec.task.name, 60), one_line(&spec.model.to_string(), 60));
+    let what = [spec.task.name.clone(), spec.model.to_string()];
     Ok(Side { label, what, table, higher_is_better: metric.higher_is_better, task: Some(spec.task.clone()) })
 }
 

@@ -6,7 +6,7 @@ use loadline_core::Value;
 use loadline_core::model::{Basis, Prompt, Request, StopReason};
 use loadline_core::record::{EvalSpec, Row, SampleRecord};
 use loadline_core::untrusted::{one_line, sanitize};
-use loadline_evidence::RecordReader;
+use loadline_evidence::{RecordError, RecordReader};
 use loadline_measure::results::{self, ResultsError, RunResults};
 use loadline_stats::Level;
 use serde_json::json;
@@ -208,15 +208,24 @@ fn show_sample(record: &RecordReader, id: &str, json: bool, ui: &Ui) -> Result {
         found = true;
     }
     if !found {
-        // The record knows the nearest id.
-        let error = loadline_evidence::find_sample(record.dir(), id, 0).err();
-        return Err(error.map_or_else(
-            || Failure::new(Exit::Usage, format!("no sample `{}`", one_line(id, 80))),
-            |error| record_failure(&error),
-        ));
+        return Err(no_sample(record, id));
     }
     out.finish()?;
     Ok(Exit::Ok)
+}
+
+fn no_sample(record: &RecordReader, id: &str) -> Failure {
+    let failure =
+        Failure::new(Exit::Usage, format!("no sample `{}` in run {}", one_line(id, 80), record.run()));
+    // The record knows the nearest id.
+    match loadline_evidence::find_sample(record.dir(), id, 0) {
+        Err(RecordError::NoSample { nearest: Some(near), .. }) => {
+            failure.hint(format!("did you mean `{near}`?"))
+        }
+        _ => {
+            failure.hint("`loadline show RUN` lists the first samples, `loadline record export` all of them")
+        }
+    }
 }
 
 /// What was asked, what was answered, how it was scored.

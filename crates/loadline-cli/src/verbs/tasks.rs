@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use loadline_measure::suite_task;
+use loadline_measure::suite_task::{self, SuiteTask};
 use loadline_measure::{EntryKind, Library};
 use serde_json::json;
 
@@ -56,21 +56,48 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
 }
 
 fn suites(args: &Args, out: &mut Out) -> std::result::Result<(), Failure> {
-    let mut table = Table::default();
-    for suite in suite_task::all() {
-        if args.json {
+    let all = suite_task::all();
+    if args.json {
+        return all.iter().try_for_each(|suite| {
             out.json(&json!({
                 "task": suite.name(),
                 "kind": "suite",
                 "description": suite.description(),
                 "levels": suite.levels(),
                 "chance": suite.chance(),
-            }))?;
-        } else {
-            table.row([Cell::left(suite.name()).styled(ui::STRONG), Cell::left(suite.description())]);
+            }))
+        });
+    }
+    // The forms of a suite stand next to each other and have one description.
+    for forms in all.chunk_by(|a, b| a.suite().name() == b.suite().name()) {
+        let names: Vec<String> =
+            forms.iter().map(|form| out.styled(ui::STRONG, form.name()).to_string()).collect();
+        let levels = forms.first().map_or(0, |form| form.levels().len()) as u64;
+        out.line(format_args!("{}  ({})", names.join(", "), count(levels, "level")))?;
+        for line in wrapped(forms.first().map_or("", SuiteTask::description), 96) {
+            out.line(format_args!("    {line}"))?;
         }
     }
-    table.write(out, 0)
+    Ok(())
+}
+
+/// A text in lines of at most so many characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
 }
 
 fn files(args: &Args, library: &Library, out: &mut Out) -> std::result::Result<(), Failure> {
