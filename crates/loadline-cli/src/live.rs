@@ -3,13 +3,16 @@
 //! Events only write numbers into a shared view; the terminal is drawn by [`Control`](crate::control::Control)'s
 //! ticks, about ten times a second, so that a fast run is not slowed by being watched.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use loadline_core::RunId;
 use loadline_measure::run::{CancelToken, InFlight, InFlightState, Progress, RunEvent};
 
 use crate::control::{Respond, Watch};
+use crate::store::Prefixes;
 use crate::ui::{self, Ui, count, thousands};
 
 /// Most samples in flight that are listed.
@@ -23,7 +26,23 @@ const ERRORS_SHOWN: u64 = 5;
 #[derive(Clone)]
 pub struct Live {
     ui: Ui,
+    store: Arc<Path>,
     shared: Arc<Mutex<Shared>>,
+}
+
+/// What is measured on what.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The task.
+    pub task: String,
+    /// The model.
+    pub model: String,
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} with {}", self.task, self.model)
+    }
 }
 
 #[derive(Default)]
@@ -35,7 +54,7 @@ struct Shared {
 
 /// The run being shown.
 struct Run {
-    name: String,
+    id: String,
     began: Instant,
     resumed: u64,
     progress: Progress,
@@ -48,10 +67,10 @@ struct Run {
 }
 
 impl Live {
-    /// A view without a run. `cancel` is what Ctrl-C cancels.
-    pub fn new(ui: &Ui, cancel: CancelToken) -> Self {
+    /// A view without a run yet. The store tells how short an id may be; `cancel` is what Ctrl-C cancels.
+    pub fn new(ui: &Ui, store: &Path, cancel: CancelToken) -> Self {
         let shared = Shared { cancel, ..Shared::default() };
-        Self { ui: ui.clone(), shared: Arc::new(Mutex::new(shared)) }
+        Self { ui: ui.clone(), store: store.into(), shared: Arc::new(Mutex::new(shared)) }
     }
 
     /// How the command is watched while this is shown.
@@ -60,10 +79,10 @@ impl Live {
     }
 
     /// Shows what a run says.
-    pub fn event(&self, name: &str, event: RunEvent) {
+    pub fn event(&self, name: &Name, event: RunEvent) {
         match event {
-            RunEvent::Started { resumed, total, in_flight, .. } => {
-                self.started(name, resumed, total, in_flight)
+            RunEvent::Started { run, resumed, total, in_flight } => {
+                self.started(name, &run, (resumed, total), in_flight);
             }
             RunEvent::Progress(progress) => self.progress(*progress),
             RunEvent::Retrying { .. } => {
@@ -80,23 +99,26 @@ impl Live {
         }
     }
 
-    fn started(&self, name: &str, resumed: u64, total: u64, in_flight: InFlight) {
+    fn started(&self, name: &Name, run: &RunId, (resumed, total): (u64, u64), in_flight: InFlight) {
+        let id = Prefixes::of(&self.store).short(run);
         if resumed > 0 {
             let reused = format_args!("{} of {} answers reused", thousands(resumed), thousands(total));
-            self.ui.status("Resumed", format_args!("{name}: {reused}"));
+            self.ui.status("Resumed", format_args!("{id}: {name}, {reused}"));
         } else if !self.ui.is_live() {
-            self.ui.status("Running", format_args!("{name}: {}", count(total, "answer")));
+            self.ui.status("Running", format_args!("{id}: {name}, {}", count(total, "answer")));
         }
         let bar = self.ui.is_live().then(|| {
             let style = ProgressStyle::with_template("  {prefix}  {bar:20.cyan/dim} {msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─");
-            let bar = ProgressBar::new(total).with_style(style).with_prefix(name.to_owned());
+            let bar = ProgressBar::new(total)
+                .with_style(style)
+                .with_prefix(format!("{}  {}", name.task, name.model));
             self.ui.bars().add(bar)
         });
         let progress = Progress { done: resumed, total, ..Progress::default() };
         let mut shared = self.lock();
         shared.run = Some(Run {
-            name: name.to_owned(),
+            id,
             began: Instant::now(),
             resumed,
             tenths: resumed * 10 / total.max(1),
@@ -121,7 +143,7 @@ impl Live {
             && run.progress.done < run.progress.total
         {
             (run.tenths, run.said) = (tenths, Instant::now());
-            let line = format!("{}  {}", run.name, run.line());
+            let line = format!("{}: {}", run.id, run.line());
             drop(shared);
             self.ui.status("Running", line);
         }
@@ -143,8 +165,9 @@ impl Live {
     }
 
     /// A run had all its answers before.
-    pub fn complete_already(&self, name: &str, answers: u64) {
-        self.ui.status("Resumed", format_args!("{name}: all {} reused", count(answers, "answer")));
+    pub fn complete_already(&self, name: &Name, run: &RunId, answers: u64) {
+        let id = Prefixes::of(&self.store).short(run);
+        self.ui.status("Resumed", format_args!("{id}: {name}, all {} reused", count(answers, "answer")));
     }
 
     /// Takes the line of the run away, however it ended.
@@ -205,9 +228,9 @@ impl Respond for Live {
     fn in_flight(&mut self) {
         let shared = self.lock();
         let Some(run) = &shared.run else { return };
-        let (name, rows) = (run.name.clone(), run.in_flight.snapshot());
+        let (id, rows) = (run.id.clone(), run.in_flight.snapshot());
         drop(shared);
-        self.ui.status("In flight", format_args!("{name}: {}", count(rows.len() as u64, "sample")));
+        self.ui.status("In flight", format_args!("{id}: {}", count(rows.len() as u64, "sample")));
         for row in rows.iter().take(LISTED) {
             let state = match row.state {
                 InFlightState::Answer => "waits for the answer".to_owned(),

@@ -66,6 +66,16 @@ impl Choice {
         Ok(Self { reference, place })
     }
 
+    /// A model of the catalogue in this file.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn known_at(model: &'static KnownModel, path: PathBuf) -> Result<Self, Failure> {
+        let reference = ModelRef { provider: "local".to_owned(), name: model.name.to_owned() };
+        let path = gguf_file(&path.to_string_lossy())?;
+        Ok(Self { reference, place: Place::Known(model, path) })
+    }
+
     /// Opens it. No request is made yet.
     ///
     /// # Errors

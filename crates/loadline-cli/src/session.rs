@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loadline_core::Model;
+use loadline_core::untrusted::one_line;
 use loadline_evidence::Store;
 use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
 
 use crate::control::Control;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::live::Live;
+use crate::live::{Live, Name};
 use crate::models::{Choice, Settings};
 use crate::results;
 use crate::store::{Prefixes, record_failure};
@@ -52,7 +53,7 @@ impl Session {
     pub fn run(&self, ui: &Ui) -> Result<Report> {
         let began = Instant::now();
         let cancel = CancelToken::new();
-        let live = Live::new(ui, cancel.clone());
+        let live = Live::new(ui, &self.store, cancel.clone());
         let io = |error| Failure::io("cannot start", &error);
         let _control = Control::start(live.watch(), live.clone()).map_err(io)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
@@ -102,7 +103,8 @@ impl Session {
         live: &Live,
         cancel: &CancelToken,
     ) -> std::result::Result<RunOutcome, RunError> {
-        let name = format!("{}  {}", ready.task.identity.name, model.reference());
+        let task = one_line(&ready.task.identity.name, 60);
+        let name = Name { task, model: one_line(&model.reference().to_string(), 60) };
         let store = Store::open(&self.store);
         let outcome = run::measure(
             &ready.task,
@@ -118,7 +120,7 @@ impl Session {
             && outcome.requests == 0
             && outcome.status == RunStatus::Complete
         {
-            live.complete_already(&name, outcome.resumed);
+            live.complete_already(&name, &outcome.run, outcome.resumed);
         }
         outcome
     }
