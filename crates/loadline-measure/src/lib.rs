@@ -3,20 +3,20 @@
 //! A [`Task`] comes from a file or a [suite](suite_task); [`run::measure`] puts it to a model and writes the record;
 //! [`results`] and [`export`] read records.
 
-
 pub mod catalog;
-pub mod dataset;
+mod dataset;
 pub mod export;
-pub mod filter;
-pub mod metric;
-pub mod python;
+mod filter;
+mod metric;
+mod python;
 pub mod results;
 pub mod run;
 pub mod simulated;
 pub mod suite_task;
 pub mod task;
 pub mod taskfile;
-pub mod template;
+mod template;
+
 pub use catalog::{Entry, EntryKind, Library};
 pub use simulated::Simulated;
 pub use suite_task::SuiteTask;

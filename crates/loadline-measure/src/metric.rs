@@ -125,27 +125,33 @@ impl Metric {
         if outputs.iter().any(|o| !o.sum.is_finite()) {
             return Value::unscored("a log-likelihood is not a finite number");
         }
-        let best = |per: &dyn Fn(&str) -> usize| {
-            #[expect(clippy::cast_precision_loss, reason = "a choice is shorter than 2^52")]
-            argmax(outputs.iter().zip(choices).map(|(o, choice)| o.sum / per(choice) as f64))
-        };
-        match &self.kind {
-            Kind::Acc => Value::correct(gold.has(best(&|_| 1))),
-            Kind::AccNorm => Value::correct(gold.has(best(&|c| c.chars().count()))),
-            Kind::AccBytes => Value::correct(gold.has(best(&str::len))),
-            Kind::ChoiceMatch => Value::correct((0..outputs.len()).any(|i| gold.has(i) && outputs[i].greedy)),
-            Kind::F1 => match gold {
-                Gold::One(gold) => Value::Class { gold: class(*gold), predicted: class(best(&|_| 1)) },
-                Gold::Any(_) => Value::unscored("f1 needs one right choice, the answer key has several"),
-            },
-            Kind::Brier => match gold {
-                Gold::One(gold) => Value::Number(brier(outputs, *gold)),
-                Gold::Any(_) => {
-                    Value::unscored("brier_score needs one right choice, the answer key has several")
-                }
-            },
+        let best = self.chosen(outputs, choices).unwrap_or_default();
+        match (&self.kind, gold) {
+            (Kind::Acc | Kind::AccNorm | Kind::AccBytes, _) => Value::correct(gold.has(best)),
+            (Kind::ChoiceMatch, _) => {
+                Value::correct((0..outputs.len()).any(|i| gold.has(i) && outputs[i].greedy))
+            }
+            (Kind::F1, Gold::One(gold)) => Value::Class { gold: class(*gold), predicted: class(best) },
+            (Kind::Brier, Gold::One(gold)) => Value::Number(brier(outputs, *gold)),
+            (Kind::F1 | Kind::Brier, Gold::Any(_)) => {
+                Value::unscored(format!("{} needs one right choice, the answer key has several", self.name()))
+            }
             _ => self.misplaced(),
         }
+    }
+
+    /// The choice that the metric takes for the model's: the likeliest, for some per character or per byte.
+    pub fn chosen(&self, outputs: &[ContinuationLoglikelihood], choices: &[&str]) -> Option<usize> {
+        if outputs.len() != choices.len() || outputs.is_empty() {
+            return None;
+        }
+        let per = |choice: &str| match self.kind {
+            Kind::AccNorm => choice.chars().count(),
+            Kind::AccBytes => choice.len(),
+            _ => 1,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a choice is shorter than 2^52")]
+        Some(argmax(outputs.iter().zip(choices).map(|(o, choice)| o.sum / per(choice) as f64)))
     }
 
     /// For a written answer; right when it equals any of the targets. Several answers are averaged.

@@ -50,6 +50,23 @@ impl Default for CsvOptions {
     }
 }
 
+impl Format {
+    /// For a task's digest.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Json { field } => serde_json::json!({ "kind": "json", "field": field }),
+            Self::Csv(csv) => serde_json::json!({
+                "kind": "csv",
+                "delimiter": csv.delimiter,
+                "quote": csv.quote,
+                "columns": csv.columns,
+                "header": csv.header,
+            }),
+            Self::Parquet => serde_json::json!({ "kind": "parquet" }),
+        }
+    }
+}
+
 /// One row and where it stands.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -106,13 +123,9 @@ impl Dataset {
     }
 
     /// How many rows there are.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The files' paths.
