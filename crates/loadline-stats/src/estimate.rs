@@ -107,7 +107,8 @@ impl Transform {
         match self {
             Self::ExpNegative => special::exponential(-x),
             Self::Exp => special::exponential(x),
-            Self::Ln => special::ln(x),
+            // An interval may reach below 0, where there is no logarithm.
+            Self::Ln => special::ln(x.max(0.0)),
             Self::NegativeBits => -x / std::f64::consts::LN_2,
             Self::Negative => -x,
             Self::Identity => x,

@@ -64,38 +64,22 @@ impl ClusterCounts {
 
     /// Points of μ with their posterior mass, ρ integrated out.
     fn posterior_of_mean(&self) -> Vec<(f64, f64)> {
-        // First find where the mass is, on a coarse grid over all of (0, 1); then look closely there.
-        let coarse = self.masses(0.0, 1.0, 8);
-        let most = coarse.iter().map(|(_, mass)| *mass).fold(0.0, f64::max);
-        let kept = || coarse.iter().filter(|(_, mass)| *mass > 1e-9 * most).map(|(mean, _)| *mean);
-        let step = 0.03;
-        let from = (kept().fold(1.0, f64::min) - step).max(0.0);
-        let to = (kept().fold(0.0, f64::max) + step).min(1.0);
-        self.masses(from, to, 16)
+        // Find where the mass is by looking closer and closer, then integrate there.
+        let mut window = Window { mean: (0.0, 1.0), correlation: (0.0, 1.0) };
+        for _ in 0..4 {
+            window = self.surface(window, 2, 2).narrowed();
+        }
+        self.surface(window, 12, 4).masses_of_mean()
     }
 
-    /// Posterior mass at the nodes of a composite Gauss-Legendre rule for μ on [from, to].
-    fn masses(&self, from: f64, to: f64, panels: u32) -> Vec<(f64, f64)> {
-        let rule = gauss_legendre(16);
-        let half = 0.5 * (to - from) / f64::from(panels);
-        let mut nodes: Vec<(f64, f64)> = (0..panels)
-            .flat_map(|i| {
-                let middle = from + half * (2.0 * f64::from(i) + 1.0);
-                rule.iter().map(move |(x, weight)| (middle + half * x, half * weight))
-            })
-            .collect();
-        nodes.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let correlations: Vec<(f64, f64)> =
-            gauss_legendre(24).into_iter().map(|(x, weight)| (0.5 * (1.0 + x), 0.5 * weight)).collect();
-        let ln_terms: Vec<Vec<f64>> = nodes
-            .iter()
-            .map(|(mean, _)| correlations.iter().map(|(rho, _)| self.ln_likelihood(*mean, *rho)).collect())
-            .collect();
-        let most = ln_terms.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mass = |terms: &Vec<f64>| -> f64 {
-            terms.iter().zip(&correlations).map(|(ln, (_, weight))| weight * exponential(ln - most)).sum()
+    /// The log-likelihood at the nodes of a composite Gauss-Legendre rule over the window.
+    fn surface(&self, window: Window, mean_panels: u32, correlation_panels: u32) -> Surface {
+        let means = nodes(window.mean, mean_panels);
+        let correlations = nodes(window.correlation, correlation_panels);
+        let row = |(mean, _): &(f64, f64)| {
+            correlations.iter().map(|(rho, _)| self.ln_likelihood(*mean, *rho)).collect()
         };
-        nodes.iter().zip(&ln_terms).map(|((mean, weight), terms)| (*mean, weight * mass(terms))).collect()
+        Surface { window, ln_likelihood: means.iter().map(row).collect(), means, correlations }
     }
 
     /// ln of the beta-binomial likelihood of all clusters, without the binomial coefficients.
@@ -108,6 +92,70 @@ impl ClusterCounts {
         };
         self.by_counts.iter().map(one).sum()
     }
+}
+
+/// Ranges of μ and ρ.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    mean: (f64, f64),
+    correlation: (f64, f64),
+}
+
+/// Nodes with their weights on both axes, in rising order, and the log-likelihood over them.
+struct Surface {
+    window: Window,
+    means: Vec<(f64, f64)>,
+    correlations: Vec<(f64, f64)>,
+    ln_likelihood: Vec<Vec<f64>>,
+}
+
+impl Surface {
+    fn best(&self) -> f64 {
+        self.ln_likelihood.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The part of the window outside of which the likelihood is less than e^-25 of its largest value.
+    fn narrowed(&self) -> Window {
+        let floor = self.best() - 25.0;
+        let mean_matters = |i: usize| self.ln_likelihood[i].iter().any(|ln| *ln >= floor);
+        let correlation_matters = |j: usize| self.ln_likelihood.iter().any(|row| row[j] >= floor);
+        Window {
+            mean: span(&self.means, self.window.mean, mean_matters),
+            correlation: span(&self.correlations, self.window.correlation, correlation_matters),
+        }
+    }
+
+    fn masses_of_mean(&self) -> Vec<(f64, f64)> {
+        let best = self.best();
+        let mass = |row: &Vec<f64>| -> f64 {
+            row.iter().zip(&self.correlations).map(|(ln, (_, weight))| weight * exponential(ln - best)).sum()
+        };
+        self.means
+            .iter()
+            .zip(&self.ln_likelihood)
+            .map(|((mean, weight), row)| (*mean, weight * mass(row)))
+            .collect()
+    }
+}
+
+/// The composite Gauss-Legendre rule with 16 points a panel, in rising order.
+fn nodes((from, to): (f64, f64), panels: u32) -> Vec<(f64, f64)> {
+    let mut rule = gauss_legendre(16);
+    rule.reverse();
+    let half = 0.5 * (to - from) / f64::from(panels);
+    let panel = |i: u32| {
+        let middle = from + half * (2.0 * f64::from(i) + 1.0);
+        rule.iter().map(move |(x, weight)| (middle + half * x, half * weight))
+    };
+    (0..panels).flat_map(panel).collect()
+}
+
+/// From the node before the first that matters to the node after the last, or to the ends of the range.
+fn span(nodes: &[(f64, f64)], (from, to): (f64, f64), matters: impl Fn(usize) -> bool) -> (f64, f64) {
+    let first = (0..nodes.len()).find(|i| matters(*i)).unwrap_or(0);
+    let last = (0..nodes.len()).rev().find(|i| matters(*i)).unwrap_or(nodes.len());
+    let at = |i: Option<usize>, end: f64| i.and_then(|i| nodes.get(i)).map_or(end, |(x, _)| *x);
+    (at(first.checked_sub(1), from), at(last.checked_add(1), to))
 }
 
 /// ln( x (x+1) … (x+k-1) ).

@@ -4,6 +4,16 @@
 //! Read in this order: [`estimate`] (the form of every result) → [`summary`] (scores of one run) → [`compare`] (two
 //! runs) → [`eprocess`] (stopping early) → [`power`] (how many samples). `docs/statistics.md` says which method is
 //! used when, and how well each keeps its level.
+//!
+//! | what is reported | accumulate with | then |
+//! |---|---|---|
+//! | mean of scores | [`Accumulator::new`] | [`estimate`](Accumulator::estimate) |
+//! | exp(-mean) | [`Accumulator::with_range`] ([`mean::Range::Unbounded`]) | [`Transform::ExpNegative`] |
+//! | exp(-totals/pers) | [`ratio::RatioAccumulator`] | [`ratio::perplexity`] |
+//! | bits per byte | [`ratio::RatioAccumulator`] | [`ratio::bits_per_byte`] |
+//! | F1 | [`ratio::F1Accumulator`] | [`estimate`](ratio::F1Accumulator::estimate) |
+//! | two runs, mean of scores | [`scores::ScoreTable`] and [`scores::pair`] | [`compare::paired`] |
+//! | two runs, ratio or F1 | pairs by sample | [`paired_ratio::ratios`], [`paired_ratio::f1`] |
 
 pub mod compare;
 pub mod eprocess;

@@ -27,13 +27,14 @@ pub(crate) fn square_and_add((p, a): (f64, Interval), (q, b): (f64, Interval)) -
 pub fn beta_posteriors(a: Proportion, b: Proportion, level: Level) -> Posterior {
     let shapes = |p: Proportion| (p.successes() as f64 + 1.0, (p.n() - p.successes()) as f64 + 1.0);
     let ((a1, a2), (b1, b2)) = (shapes(a), shapes(b));
-    let (from, to) = (beta_quantile(1e-14, a1, a2), beta_quantile(1.0 - 1e-14, a1, a2));
-    // P(A - B ≤ d) is the mean over A of P(B ≥ A - d).
+    // Integrate over the narrower of the two: the other's distribution function is then smooth on that scale.
+    let variance = |(p, q): (f64, f64)| p * q / ((p + q) * (p + q) * (p + q + 1.0));
     let cdf = |d: f64| {
-        let given_a = |x: f64| beta_pdf(a1, a2, x) * beta_cdf(b2, b1, 1.0 - (x - d).clamp(0.0, 1.0));
-        // Kinks where A - d enters and leaves 0..1.
-        let (k1, k2) = (d.clamp(from, to), (1.0 + d).clamp(from, to));
-        integrate(from, k1, 4, given_a) + integrate(k1, k2, 8, given_a) + integrate(k2, to, 4, given_a)
+        if variance((a1, a2)) <= variance((b1, b2)) {
+            difference_cdf((a1, a2), (b1, b2), d)
+        } else {
+            1.0 - difference_cdf((b1, b2), (a1, a2), -d)
+        }
     };
     let tail = 0.5 * level.alpha();
     let interval =
@@ -42,6 +43,15 @@ pub fn beta_posteriors(a: Proportion, b: Proportion, level: Level) -> Posterior 
     let estimate = Estimate::new(point, interval, level, Method::BetaDifference, a.n() + b.n())
         .with_scale(Scale::ProportionDifference);
     Posterior { probability_a_higher: (1.0 - cdf(0.0)).clamp(0.0, 1.0), difference: estimate }
+}
+
+/// P(A - B ≤ d) for independent Beta variables: the mean over A of P(B ≥ A - d).
+fn difference_cdf((a1, a2): (f64, f64), (b1, b2): (f64, f64), d: f64) -> f64 {
+    let (from, to) = (beta_quantile(1e-14, a1, a2), beta_quantile(1.0 - 1e-14, a1, a2));
+    let given_a = |x: f64| beta_pdf(a1, a2, x) * beta_cdf(b2, b1, 1.0 - (x - d).clamp(0.0, 1.0));
+    // Kinks where A - d enters and leaves 0..1.
+    let (k1, k2) = (d.clamp(from, to), (1.0 + d).clamp(from, to));
+    integrate(from, k1, 4, given_a) + integrate(k1, k2, 8, given_a) + integrate(k2, to, 4, given_a)
 }
 
 /// Two-sided p-value of the score test that both shares are equal (pooled variance); 1 when all or none are right.

@@ -36,6 +36,41 @@ const SINGLE: [SingleMethod; 4] =
 type PairedMethod = fn(PairedTable, Level) -> Estimate;
 const PAIRED: [PairedMethod; 2] = [PairedTable::tango, PairedTable::newcombe];
 
+fn any_level() -> impl Strategy<Value = Level> {
+    prop_oneof![0.001..0.999999f64, Just(0.001), Just(0.999999)].prop_map(|level| Level::new(level).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn extreme_levels_stay_sound((k, n) in counts(10_000), level in any_level()) {
+        for method in [Proportion::wilson, Proportion::clopper_pearson] {
+            assert_sound(&method(Proportion::new(k, n).unwrap(), level), Interval::UNIT)?;
+        }
+        let mut numbers = Accumulator::new();
+        (0..n.min(50)).for_each(|i| numbers.push(i as f64, None).unwrap());
+        assert_sound(&numbers.estimate(level).unwrap(), Interval::UNBOUNDED)?;
+    }
+}
+
+proptest! {
+    // Each case integrates some thousand times.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn posteriors_hold_their_point_and_flip(cells in prop::array::uniform4(prop_oneof![0u64..4, 0u64..500])) {
+        prop_assume!(cells.iter().sum::<u64>() > 0);
+        let [both, a, b, neither] = cells;
+        let posterior = |a, b| PairedTable::new(both, a, b, neither).unwrap().dirichlet(Level::P95).difference;
+        assert_sound(&posterior(a, b), Interval::SIGNED_UNIT)?;
+        assert_mirrored(&posterior(a, b), &posterior(b, a), 0.0)?;
+        let (p, q) = (Proportion::new(both, both + a + 1).unwrap(), Proportion::new(neither, neither + b + 1).unwrap());
+        let straight = unpaired::beta_posteriors(p, q, Level::P95);
+        assert_sound(&straight.difference, Interval::SIGNED_UNIT)?;
+        let swapped = unpaired::beta_posteriors(q, p, Level::P95);
+        assert_mirrored(&straight.difference, &swapped.difference, 0.0)?;
+        prop_assert!((straight.probability_a_higher + swapped.probability_a_higher - 1.0).abs() < 1e-9);
+    }
+}
+
 proptest! {
     #[test]
     fn proportions_hold_their_point_and_mirror((k, n) in counts(1_000_000), level in level()) {
@@ -71,7 +106,7 @@ proptest! {
 
     #[test]
     fn paired_differences_flip_with_the_sides(
-        cells in prop::array::uniform4(0u64..2000), level in level()
+        cells in prop::array::uniform4(prop_oneof![0u64..4, 0u64..2000, Just(1_000_000)]), level in level()
     ) {
         prop_assume!(cells.iter().sum::<u64>() > 0);
         let [both, a, b, neither] = cells;

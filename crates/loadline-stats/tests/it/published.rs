@@ -137,6 +137,8 @@ fn posteriors_equal_adaptive_quadrature() {
         ((56, 70), (48, 80), 0.9959295389768574, [0.05136850822070176, 0.33278610851722923]),
         ((9, 10), (3, 10), 0.9962406015037594, [0.14445161908740073, 0.7894483459010525]),
         ((3, 3), (0, 4), 0.9920634920634921, [0.13625506283452976, 0.9467808202124762]),
+        // Groups of very different size: one posterior is a thousand times narrower.
+        ((7, 10), (600_000, 1_000_000), 0.7037150281378535, [-0.20974392157520694, 0.29073910792143176]),
     ];
     for ((k, m), (l, n), probability, [lo, hi]) in beta {
         let (a, b) = (Proportion::new(k, m).unwrap(), Proportion::new(l, n).unwrap());
@@ -165,6 +167,24 @@ fn hierarchical_posteriors_equal_a_fine_grid() {
         let estimate = clusters.estimate(Level::P95).unwrap();
         assert_close(estimate.point, point, 5e-4, "posterior mean");
         assert_interval(&estimate, lo, hi, 1e-3);
+    }
+}
+
+#[test]
+fn hierarchical_posteriors_of_much_data_are_found() {
+    // The same, with the grid laid where the mass is; 100 clusters, weakly and strongly correlated.
+    for (each, spread, point, [lo, hi]) in [
+        (400, 1, 0.7502397302589905, [0.74426255, 0.75614407]),
+        (4000, 30, 0.7505762792402573, [0.73221188, 0.76806977]),
+    ] {
+        let mut clusters = ClusterCounts::new();
+        for i in 0..100 {
+            let right = each * 3 / 4 + spread * (i * 37 % 41) - spread * 20;
+            clusters.push(right, each).unwrap();
+        }
+        let estimate = clusters.estimate(Level::P95).unwrap();
+        assert_close(estimate.point, point, 1e-5, "posterior mean");
+        assert_interval(&estimate, lo, hi, 5e-5);
     }
 }
 

@@ -64,6 +64,18 @@ fn people_see_percentages_points_and_numbers() {
 }
 
 #[test]
+fn a_transform_turns_the_interval_not_its_width() {
+    let log = scores(&[0.5, 1.0, 4.0]).estimate(Level::P95).unwrap().transformed(Transform::Ln);
+    // The t interval reaches below 0, where there is no logarithm: nothing bounds it from below.
+    assert!(log.interval.lo == f64::NEG_INFINITY && log.interval.hi.is_finite(), "{log:?}");
+    let negative = scores(&[0.5, 1.0, 4.0]).estimate(Level::P95).unwrap().transformed(Transform::Negative);
+    assert!(negative.interval.lo < negative.point && negative.point < negative.interval.hi);
+    let back =
+        negative.transformed(Transform::Negative).transformed(Transform::Exp).transformed(Transform::Ln);
+    assert!((back.point - 11.0 / 6.0).abs() < 1e-12);
+}
+
+#[test]
 fn padding_works_in_tables() {
     let estimate = scores(&[1.0, 0.0]).estimate(Level::P95).unwrap();
     assert_eq!(format!("{:>22}|", estimate), "    50.0% [9.5, 90.5]|".replacen("    ", "     ", 1));
