@@ -49,6 +49,12 @@ impl BaseUrl {
         Ok(Self { scheme, authority, path })
     }
 
+    /// The scheme, host and port of an address.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ModelError> {
+        let authority = uri.authority().map_or_else(String::new, ToString::to_string);
+        Self::parse(&format!("{}://{authority}", uri.scheme_str().unwrap_or_default()))
+    }
+
     /// The same place with this path when it has none.
     pub(crate) fn or_path(mut self, path: &str) -> Self {
         if self.path.is_empty() {

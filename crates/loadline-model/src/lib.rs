@@ -7,6 +7,7 @@ mod anthropic;
 mod base_url;
 mod classify;
 mod connect;
+pub mod hub;
 mod key;
 mod openai;
 mod options;

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+    CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RANGE, USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -124,12 +124,8 @@ impl Transport {
     /// Makes one attempt: any status but 2xx, and any web page, is an error.
     pub(crate) async fn post(&self, uri: &Uri, body: Vec<u8>) -> Result<Answer, ModelError> {
         let response = self.send(Method::POST, uri, Bytes::from(body)).await?;
-        let status = response.status();
-        if !status.is_success() {
-            let (parts, body) = response.into_parts();
-            // What the status says stands, even when the words behind it do not arrive.
-            let body = self.read(body, ERROR_LIMIT).await.unwrap_or_default();
-            let error = classify::reply(parts.status, &parts.headers, &body, &self.base.to_string());
+        if !response.status().is_success() {
+            let error = self.refusal(response).await;
             return Err(self.advise(error, uri).await);
         }
         let content_type =
@@ -147,6 +143,39 @@ impl Transport {
         *request.uri_mut() = uri.clone();
         request.headers_mut().clone_from(&self.headers);
         self.client.request(request).await.map_err(|error| self.broken(&error))
+    }
+
+    /// Asks for a file or, by `HEAD`, for what is said of it; from a byte on when `from` is not 0. Any status comes
+    /// back as it is.
+    pub(crate) async fn file(
+        &self,
+        method: Method,
+        uri: &Uri,
+        from: u64,
+    ) -> Result<Response<Incoming>, ModelError> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        request.headers_mut().clone_from(&self.headers);
+        request.headers_mut().remove(CONTENT_TYPE);
+        if from > 0 {
+            request.headers_mut().insert(
+                RANGE,
+                HeaderValue::try_from(format!("bytes={from}-"))
+                    .map_err(|_| internal("a byte range is not a header value"))?,
+            );
+        }
+        self.client.request(request).await.map_err(|error| self.broken(&error))
+    }
+
+    /// The error for a response whose status is not what was hoped for.
+    pub(crate) async fn refusal(&self, response: Response<Incoming>) -> ModelError {
+        let (parts, body) = response.into_parts();
+        // What the status says stands, even when the words behind it do not arrive.
+        let body = self.read(body, ERROR_LIMIT).await.unwrap_or_default();
+        let mut error = classify::reply(parts.status, &parts.headers, &body, &self.base.to_string());
+        error.message = self.mask(&error.message);
+        error
     }
 
     /// Reads a body whole, up to `limit` bytes.
@@ -249,9 +278,8 @@ impl Transport {
         self.secrets.iter().fold(text.to_owned(), |text, secret| secret.mask(&text))
     }
 
-    /// Masks the secrets in an error that quotes the server, and adds what the user can do.
+    /// Adds what the user can do.
     async fn advise(&self, mut error: ModelError, uri: &Uri) -> ModelError {
-        error.message = self.mask(&error.message);
         if error.hint.is_some() {
             return error;
         }

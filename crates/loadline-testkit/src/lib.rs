@@ -4,6 +4,7 @@
 //! error that it was left out; with `LOADLINE_TEST_ALL` set (as `.ci/run` does) it fails instead.
 
 pub mod endpoint;
+pub mod hub;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod errors;
+mod hub;
 mod loglik;
 mod openai;
 mod proxy;
