@@ -19,8 +19,9 @@ const WORTHWHILE: f64 = 1.2;
 const GROWS_BELOW: f64 = 2.0;
 /// The limit shrinks by a tenth when the mean latency is above this multiple of the best.
 const SHRINKS_ABOVE: f64 = 4.0;
-/// The best latency fades by this factor per round, so that a changed endpoint is learned anew.
-const FADES: f64 = 1.01;
+/// Each time the limit shrinks, the best latency is taken to be this much worse: an endpoint (or a dataset) that has
+/// become slower for good is learned anew, instead of being asked ever less.
+const FADES: f64 = 1.1;
 /// So many 429 in a row mean that the quota is used up (one alone may be chance): new starts wait too.
 const PAUSE_AFTER: u32 = 3;
 
@@ -54,6 +55,8 @@ struct Search {
     best: Option<f64>,
     /// Throughput of the round before, while doubling.
     throughput: f64,
+    /// A 429 to an attempt that began before this tells nothing new.
+    halved_at: Option<Instant>,
     /// Attempts that started before this saw an older limit.
     round_from: Option<Instant>,
     answers: u32,
@@ -117,10 +120,11 @@ impl Limiter {
             self.paused_until = self.paused_until.max(Some(until));
         }
         if let Some(search) = &mut self.search
-            && search.round_from.is_none_or(|from| began >= from)
+            && search.halved_at.is_none_or(|at| began > at)
         {
             self.limit = (self.limit / 2.0).max(1.0);
             search.doubling = false;
+            search.halved_at = Some(now);
             search.next_round(now);
         }
     }
@@ -152,6 +156,7 @@ impl Search {
             doubling: true,
             best: None,
             throughput: 0.0,
+            halved_at: None,
             round_from: None,
             answers: 0,
             failures: 0,
@@ -176,7 +181,7 @@ impl Search {
         }
         // A latency of 0 (a paused clock, a cache) must not divide.
         let mean = (self.latency_sum / f64::from(self.answers)).max(1e-9);
-        let best = self.best.map_or(mean, |best| mean.min(best * FADES));
+        let best = self.best.map_or(mean, |best| mean.min(best));
         self.best = Some(best);
         if !self.was_full {
             return limit;
@@ -188,9 +193,12 @@ impl Search {
                 return limit * 2.0;
             }
             self.doubling = false;
-            return limit;
+            // The last doubling only made a queue, in which the latency grows with the limit: go back to where it
+            // would be as long as growing allows.
+            return limit * (best * GROWS_BELOW / mean).min(1.0);
         }
         if mean > best * SHRINKS_ABOVE {
+            self.best = Some(best * FADES);
             return limit * 0.9;
         }
         if mean < best * GROWS_BELOW { limit + (limit / 8.0).max(1.0) } else { limit }
@@ -246,6 +254,7 @@ mod tests {
         now += Duration::from_millis(200);
         (0..10).for_each(|_| limiter.ended(now, began, Ended::RateLimited(None)));
         assert_eq!(limiter.limit(), 32, "ten 429 of the same round trip are one signal");
+        now += Duration::from_millis(1);
         let began = now;
         now += Duration::from_millis(200);
         limiter.ended(now, began, Ended::RateLimited(None));

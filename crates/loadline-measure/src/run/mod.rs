@@ -3,6 +3,7 @@
 //! Read in this order: [`options`] → [`open`](self::open) (which run this is, and whether it goes on) →
 //! `scheduler` (the loop that asks) → [`crate::results`] (what the record says in the end).
 
+mod attempt;
 mod budget;
 mod cancel;
 pub(crate) mod done;

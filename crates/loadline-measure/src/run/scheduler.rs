@@ -9,13 +9,14 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use loadline_core::model::{BoxFuture, CallContext, Request};
+use loadline_core::model::{BoxFuture, Request};
 use loadline_core::record::{EvalSpec, Row, SampleRecord};
-use loadline_core::{Model, ModelError, ModelErrorKind, ModelOutput, Sample, Value};
-use loadline_evidence::RecordWriter;
+use loadline_core::{Model, ModelError, ModelErrorKind, ModelOutput};
+use loadline_evidence::{RecordError, RecordWriter};
 use loadline_stats::{Estimate, Level};
 use tokio::time::Instant;
 
+use super::attempt::{Attempted, Job, Waiting, attempt, finite, keep_finite, load_signal, prepare};
 use super::cancel::CancelToken;
 use super::error::RunError;
 use super::event::{Progress, RunEvent};
@@ -23,7 +24,7 @@ use super::health::Health;
 use super::in_flight::{InFlight, SlotId};
 use super::limiter::{Ended, Limiter};
 use super::options::RunOptions;
-use super::retry::{Failures, Verdict, mix, uniform};
+use super::retry::{Failures, Verdict, uniform};
 use super::source::Source;
 use super::tally::Tally;
 use crate::results::{MetricAccumulator, Table};
@@ -31,6 +32,8 @@ use crate::task::Task;
 
 /// At least so many samples may be in flight or waiting, however low the limit is.
 const LEAST_OPEN: usize = 16;
+/// Most characters kept of what an endpoint said when a sample was given up.
+const MAX_ERROR_CHARS: usize = 2000;
 /// How often the estimate so far is made anew.
 const ESTIMATE_EVERY: Duration = Duration::from_millis(100);
 
@@ -43,53 +46,6 @@ pub(crate) enum Stop {
     Cancelled,
     /// The budget is used up.
     BudgetReached,
-}
-
-/// A sample on its way.
-struct Job {
-    sample: Sample,
-    index: u64,
-    epoch: u32,
-    /// Which attempt this is, from 1.
-    attempt: u32,
-    failures: Failures,
-    /// When the first attempt began.
-    began: Instant,
-    slot: SlotId,
-}
-
-/// An attempt that has ended.
-struct Attempted {
-    job: Box<Job>,
-    began: Instant,
-    result: Result<ModelOutput, ModelError>,
-}
-
-/// A job that waits for its next attempt, ordered by when that is, the earliest greatest.
-struct Waiting {
-    until: Instant,
-    job: Box<Job>,
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Waiting {}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |w: &Self| (w.until, w.job.index, w.job.epoch);
-        key(other).cmp(&key(self))
-    }
 }
 
 /// What the loop needs, and what it knows.
@@ -178,11 +134,13 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
     fn start(&mut self, attempts: &mut Attempts<'a>) -> Result<(), RunError> {
         loop {
             let (limit, now) = (self.limiter.limit(), Instant::now());
+            // Before anything else: while all starts wait, time goes on.
+            self.draining |= self.tally.is_out_of_time(&self.options.budget, now);
             if self.draining || attempts.len() >= limit || self.limiter.paused_until(now).is_some() {
                 return Ok(());
             }
             let Some(mut job) = self.next_job(now, attempts.len(), limit)? else { return Ok(()) };
-            if self.tally.is_spent(&self.options.budget, now) {
+            if self.tally.is_spent(&self.options.budget) {
                 self.draining = true;
                 return Ok(());
             }
@@ -318,17 +276,10 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
         if endpoint_is_down && error.kind == ModelErrorKind::Connection {
             return Err(self.unreachable(error));
         }
-        let message = match why {
-            Some(why) => format!("{} ({why})", error.message),
-            None => error.message.clone(),
-        };
-        self.tally.errors += 1;
-        (self.events)(RunEvent::SampleError {
-            sample: job.sample.id.as_str().into(),
-            epoch: job.epoch,
-            attempts: job.attempt,
-            why: message.as_str().into(),
-        });
+        let mut message: String = error.message.chars().take(MAX_ERROR_CHARS).collect();
+        if let Some(why) = why {
+            message = format!("{message} ({why})");
+        }
         let slot = job.slot;
         let mut row = self.row(*job, now);
         row.error = Some(message);
@@ -344,32 +295,30 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
     fn row(&self, job: Job, now: Instant) -> SampleRecord {
         let (wall, base) = self.wall;
         let started = wall + job.began.saturating_duration_since(base);
-        SampleRecord {
-            id: job.sample.id,
-            index: job.index,
-            epoch: job.epoch,
-            cluster: job.sample.cluster,
-            input: job.sample.input,
-            target: job.sample.target,
-            gold: job.sample.gold,
-            metadata: job.sample.metadata,
-            output: None,
-            stop_reason: loadline_core::model::StopReason::default(),
-            loglikelihoods: Vec::new(),
-            scores: Vec::new(),
-            usage: loadline_core::Usage::default(),
-            started_ms: started.duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis),
-            duration_ms: millis(now.saturating_duration_since(job.began)),
-            attempts: job.attempt,
-            error: None,
-        }
+        job.into_row(started, now)
     }
 
     /// Appends a row. From here on the answer cannot be lost by a kill.
     fn write(&mut self, row: SampleRecord, slot: SlotId) -> Result<(), RunError> {
+        let mut row = Row::Sample(Box::new(row));
+        let mut appended = self.writer.append(&row);
+        if let (&Err(RecordError::TooLarge { bytes, limit }), Row::Sample(sample)) = (&appended, &mut row) {
+            sample.output = None;
+            sample.loglikelihoods.clear();
+            sample.scores.clear();
+            sample.error =
+                Some(format!("its row would have {bytes} bytes, where a record holds {limit} at most"));
+            appended = self.writer.append(&row);
+        }
+        appended?;
+        let Row::Sample(row) = row else { return Ok(()) };
         self.table.take_new(&row)?;
-        self.writer.append(&Row::Sample(Box::new(row)))?;
         self.in_flight.leave(slot);
+        if let Some(why) = row.error {
+            self.tally.errors += 1;
+            let (sample, epoch, attempts) = (row.id.into(), row.epoch, row.attempts);
+            (self.events)(RunEvent::SampleError { sample, epoch, attempts, why: why.into() });
+        }
         let progress = self.progress();
         (self.events)(RunEvent::Progress(Box::new(progress)));
         Ok(())
@@ -417,68 +366,4 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
             .with_hint("take a model in this process, or a form of the task that needs only text");
         Err(RunError::Model { model: self.spec.model.to_string(), source })
     }
-}
-
-/// Makes one attempt within the time limit.
-async fn attempt(model: &dyn Model, job: Box<Job>, began: Instant, limit: Option<Duration>) -> Attempted {
-    let context = CallContext { sample: &job.sample, epoch: job.epoch, attempt: job.attempt };
-    let call = model.call(&job.sample.input, &context);
-    let result = match limit {
-        None => call.await,
-        Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-            let message = format!("no answer within {} s", limit.as_secs_f64());
-            Err(ModelError::new(ModelErrorKind::Timeout, message)
-                .with_hint("if the model needs longer, allow it with --attempt-timeout"))
-        }),
-    };
-    Attempted { job, began, result }
-}
-
-/// Applies the run's options to what the task asks: overrides, and a sampling seed of its own for each epoch.
-fn prepare(request: &mut Request, spec: &EvalSpec, options: &RunOptions, (index, epoch): (u64, u32)) {
-    let Request::Generate(generate) = request else { return };
-    let sampling = &mut generate.sampling;
-    options.overrides.apply(sampling);
-    if sampling.temperature != Some(0.0) && (sampling.seed.is_none() || epoch > 0) {
-        let base = sampling.seed.unwrap_or_else(|| mix(spec.seed ^ mix(index)));
-        // 31 bits: what every server's integer holds.
-        sampling.seed = Some(mix(base ^ mix(u64::from(epoch))) >> 33);
-    }
-}
-
-/// An answer with a log-likelihood that is no finite number is a broken answer.
-fn finite(output: ModelOutput) -> Result<ModelOutput, ModelError> {
-    if output.loglikelihoods.iter().all(|likelihood| likelihood.sum.is_finite()) {
-        return Ok(output);
-    }
-    Err(ModelError::new(
-        ModelErrorKind::Malformed,
-        "the answer has a log-likelihood that is not a finite number",
-    ))
-}
-
-/// A value that is no finite number is no value.
-fn keep_finite(value: &mut Value) {
-    let is_finite = match value {
-        Value::Number(number) => number.is_finite(),
-        Value::Ratio { total, per } => total.is_finite() && per.is_finite(),
-        Value::Class { .. } | Value::Unscored(_) => true,
-    };
-    if !is_finite {
-        *value = Value::unscored("the score is not a finite number");
-    }
-}
-
-/// What a failure says about the endpoint's load.
-fn load_signal(error: &ModelError) -> Ended {
-    use ModelErrorKind::{Connection, RateLimited, Server, Timeout};
-    match error.kind {
-        RateLimited => Ended::RateLimited(error.retry_after),
-        Server | Connection | Timeout => Ended::Failed,
-        _ => Ended::Answered,
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

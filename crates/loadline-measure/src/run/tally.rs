@@ -33,10 +33,14 @@ impl Tally {
         self.usage.input_tokens.saturating_add(self.usage.output_tokens)
     }
 
-    /// Whether nothing more may be started.
-    pub(crate) fn is_spent(&self, budget: &Budget, now: Instant) -> bool {
+    /// Whether no further request may be sent.
+    pub(crate) fn is_spent(&self, budget: &Budget) -> bool {
         budget.requests.is_some_and(|most| self.requests >= most)
             || budget.tokens.is_some_and(|most| self.tokens() >= most)
-            || budget.time.is_some_and(|most| now.saturating_duration_since(self.began) >= most)
+    }
+
+    /// Whether the time is over in which requests are started.
+    pub(crate) fn is_out_of_time(&self, budget: &Budget, now: Instant) -> bool {
+        budget.time.is_some_and(|most| now.saturating_duration_since(self.began) >= most)
     }
 }

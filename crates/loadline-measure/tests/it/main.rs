@@ -1,5 +1,7 @@
 //! The runner against models whose faults are scripted, on a paused clock: nothing here waits for real time.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails panics")]
+
 mod support;
 
 mod adaptive;

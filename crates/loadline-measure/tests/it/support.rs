@@ -106,10 +106,8 @@ pub const MS: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct Call {
     pub id: String,
-    pub epoch: u32,
     pub attempt: u32,
     pub at: Instant,
-    pub seed: Option<u64>,
 }
 
 #[derive(Default)]
@@ -121,12 +119,14 @@ pub struct Seen {
     pub most_in_flight: usize,
 }
 
+type Script = Box<dyn Fn(&CallContext<'_>, &Seen) -> Step + Send + Sync>;
+
 /// A model that follows a script.
 pub struct Scripted {
     reference: ModelRef,
     pub max_concurrency: Option<usize>,
     pub can_generate: bool,
-    script: Box<dyn Fn(&CallContext<'_>, &Seen) -> Step + Send + Sync>,
+    script: Script,
     pub seen: Mutex<Seen>,
 }
 
@@ -195,16 +195,14 @@ impl Model for Scripted {
         context: &'a CallContext<'a>,
     ) -> BoxFuture<'a, Result<ModelOutput, ModelError>> {
         Box::pin(async move {
-            let Request::Generate(generate) = request else { panic!("only text is asked for") };
+            let Request::Generate(_) = request else { panic!("only text is asked for") };
             let step = {
                 let mut seen = self.seen.lock().unwrap();
                 let step = (self.script)(context, &seen);
                 seen.calls.push(Call {
                     id: context.sample.id.clone(),
-                    epoch: context.epoch,
                     attempt: context.attempt,
                     at: Instant::now(),
-                    seed: generate.sampling.seed,
                 });
                 seen.in_flight += 1;
                 seen.most_in_flight = seen.most_in_flight.max(seen.in_flight);
@@ -228,14 +226,14 @@ impl Model for Scripted {
 
 /// A store that is gone with the test.
 pub struct Place {
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub store: Store,
 }
 
 pub fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("runs"));
-    Place { dir, store }
+    Place { _dir: dir, store }
 }
 
 pub fn options(concurrency: usize) -> RunOptions {
