@@ -7,11 +7,12 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::backend::{Handle, SignalDelivery};
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -57,6 +58,8 @@ impl Control {
         let signals = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
         let delivery = SignalDelivery::with_pipe(reader, writer, SignalOnly, signals)?;
         let handle = delivery.handle();
+        // A limit on the size of files is then an error that says so, not the end of the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let keys = if watch.keys { Keys::open() } else { None };
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
