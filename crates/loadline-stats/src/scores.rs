@@ -336,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_cluster_is_none() {
+        let mut table = ScoreTable::new("a.csv", Repeats::Refuse);
+        for (row, score) in [(2, "1"), (3, "0"), (4, "1")] {
+            table.push_text(row, &row.to_string(), score, Some("")).unwrap();
+        }
+        assert_eq!(table.estimate(Level::P95).unwrap().clusters, None);
+    }
+
+    #[test]
     fn clusters_must_agree() {
         let side = |name: &str, cluster| {
             let mut table = ScoreTable::new(name, Repeats::Refuse);

@@ -213,6 +213,53 @@ fn means_equal_scipy_and_statsmodels() {
 }
 
 #[test]
+fn parts_of_a_bank_by_hand() {
+    let part = |k, n, bank| Proportion::new(k, n).unwrap().wilson_finite_bank(bank, Level::P95).unwrap();
+    // numpy 2.4: Wilson with 50 × 99 / 50 = 99 trials.
+    assert_interval(&part(30, 50, 100), 0.5015085522324696, 0.6910208053539648, 1e-12);
+    // Wilson with 10 × 11 / 2 = 55 trials has 0.045 for its lower end, but one right of twelve was seen.
+    assert_interval(&part(1, 10, 12), 1.0 / 12.0, 0.2070928467738063, 1e-12);
+}
+
+#[test]
+fn clustered_proportions_near_an_end_by_hand() {
+    // Clusters of ten, of which the first few have these many wrong.
+    let clustered = |wrong: &[u64], clusters: u64| {
+        let mut scores = Accumulator::new();
+        for cluster in 0..clusters {
+            let wrong = wrong.get(cluster as usize).copied().unwrap_or(0);
+            for i in 0..10 {
+                scores.push(f64::from(u8::from(i >= wrong)), Some(&cluster.to_string())).unwrap();
+            }
+        }
+        scores.estimate(Level::P95).unwrap()
+    };
+    // numpy 2.4, scipy 1.17: Wilson with p(1-p)/SE² = 143.2 trials and t(19); the t interval would reach 1.004.
+    let outside = clustered(&[1, 1, 2], 20);
+    assert_eq!(outside.method, Method::WilsonClustered);
+    assert_interval(&outside, 0.9377439391424933, 0.9937656033693656, 1e-12);
+    // Four errors in four clusters: fewer than five; 232.7 effective trials are no more than the 200 there are.
+    let rare = clustered(&[1, 1, 1, 1], 20);
+    assert_eq!(rare.method, Method::WilsonClustered);
+    assert_interval(&rare, 0.9467776614472647, 0.9926454509986513, 1e-12);
+    // Enough errors: t.
+    assert_eq!(clustered(&[2, 2, 2, 2, 1, 1], 60).method, Method::TClustered);
+}
+
+#[test]
+fn a_sample_without_a_cluster_is_one_of_its_own() {
+    let keys = ["a", "a", "a", "b", "b", "own 1", "own 2", "own 3", "own 4", "own 5"];
+    let with_keys = accumulate(&SCORES, Some(&keys)).estimate(Level::P95).unwrap();
+    let mut mixed = Accumulator::new();
+    for (score, key) in SCORES.iter().zip(keys) {
+        mixed.push(*score, (!key.starts_with("own")).then_some(key)).unwrap();
+    }
+    let mixed = mixed.estimate(Level::P95).unwrap();
+    assert_eq!((mixed.method, mixed.clusters), (Method::TClustered, Some(7)));
+    assert_interval(&mixed, with_keys.interval.lo, with_keys.interval.hi, 1e-14);
+}
+
+#[test]
 fn numeric_comparisons_equal_scipy() {
     // scipy 1.17: ttest_1samp of the differences, ttest_ind(equal_var=False).
     let b = [0.1, 0.8, 0.5, 0.5, 0.4, 0.0, 0.3, 0.45, 0.6, 0.5];
@@ -286,6 +333,13 @@ fn e_values_equal_fifty_digit_arithmetic() {
         assert_close(got_pass, pass, 1e-9 * pass.abs().max(1.0), "ln e for a pass");
         assert_close(got_fail, fail, 1e-9 * fail.abs().max(1.0), "ln e for a fail");
     }
+    // Graded scores: ten of 0.75 count as 7.5 successes and 2.5 failures.
+    let mut gate = Gate::new(0.8, 0.05).unwrap();
+    for _ in 0..10 {
+        gate.push(0.75).unwrap();
+    }
+    assert_close(gate.ln_e_values().0, -1.2460306557595348, 1e-10, "ln e for a pass");
+    assert_close(gate.ln_e_values().1, -1.3727715023962644, 1e-10, "ln e for a fail");
     // ln 20 = 2.9957 lies between 16 and 17 successes.
     let mut gate = Gate::new(0.8, 0.05).unwrap();
     for n in 1..=17 {

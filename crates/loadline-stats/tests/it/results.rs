@@ -253,6 +253,10 @@ fn a_ratio_compared_with_itself_and_with_a_better_one() {
     };
     let same = compared(1.0);
     assert_eq!((same.verdict, same.difference.method), (Verdict::Undetermined, Method::WholeRange));
+    // Constant rates differ by rounding only: no spread to judge by.
+    let constant = lengths.map(|per| RatioPair { a: (-0.9 * per, per), b: (-0.8 * per, per), cluster: None });
+    let constant = paired_ratio::ratios(&constant, Transform::ExpNegative, options).unwrap();
+    assert_eq!(constant.difference.method, Method::WholeRange);
     // Ten per cent fewer nats on every item: invisible between two groups, plain when paired.
     let better = compared(0.9);
     assert_eq!(better.verdict, Verdict::Better);
