@@ -11,10 +11,12 @@ mod arithmetic;
 pub mod answer;
 mod chess;
 mod fill;
+mod instructions;
 mod item;
 mod knights;
 mod languages;
 mod number;
+mod retrieval;
 pub mod seed;
 mod stream;
 pub mod suite;
@@ -34,6 +36,8 @@ pub fn all() -> &'static [&'static dyn Suite] {
         &word_problems::WordProblems,
         &knights::Knights,
         &tracing::Tracing,
+        &instructions::Instructions,
+        &retrieval::Retrieval,
         &chess::Chess,
         &languages::Languages,
     ];
