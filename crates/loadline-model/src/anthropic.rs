@@ -208,6 +208,7 @@ impl Anthropic {
 
     fn whole(&self, body: &Bytes) -> Result<ModelOutput, ModelError> {
         let reply: Reply = self.transport.parse(body)?;
+        self.transport.answered();
         Ok(ModelOutput {
             completion: reply.content.into_iter().filter_map(|block| block.text).collect(),
             stop_reason: reply.stop_reason.map_or(StopReason::Other, StopReason::from),
@@ -249,6 +250,7 @@ impl Anthropic {
             let message = format!("the stream of {} ended before the answer did", transport.base());
             return Err(transport.error(ModelErrorKind::Malformed, &message));
         }
+        transport.answered();
         let stop_reason = stop.map_or(StopReason::Other, StopReason::from);
         Ok(ModelOutput { completion: text, stop_reason, loglikelihoods: Vec::new(), usage: tokens.into() })
     }

@@ -119,12 +119,19 @@ pub(crate) fn kind(status: StatusCode, complaint: &Complaint) -> ModelErrorKind 
     }
 }
 
-/// The error for a reply that is not 2xx. `place` is where it was sent, as the user knows it.
-pub(crate) fn reply(status: StatusCode, headers: &Headers, body: &[u8], place: &str) -> ModelError {
-    let complaint = Complaint::read(body);
+/// The error for a reply that is not 2xx. `place` is where it was sent, as the user knows it; `mask` hides secrets,
+/// before anything is cut to a quotation.
+pub(crate) fn reply(
+    status: StatusCode,
+    headers: &Headers,
+    body: &[u8],
+    place: &str,
+    mask: &dyn Fn(&str) -> String,
+) -> ModelError {
+    let complaint = Complaint::read(mask(&String::from_utf8_lossy(body)).as_bytes());
     let kind = kind(status, &complaint);
     if let (300..=399, Some(to)) = (status.as_u16(), headers.get(LOCATION)) {
-        let to = one_line(&String::from_utf8_lossy(to.as_bytes()), QUOTE);
+        let to = one_line(&mask(&String::from_utf8_lossy(to.as_bytes())), QUOTE);
         return ModelError::new(kind, format!("{place} redirects ({}) to {to}", status.as_u16())).with_hint(
             "redirects are not followed, since they carry the key elsewhere; name that place in --base-url",
         );
@@ -146,6 +153,11 @@ pub(crate) fn reply(status: StatusCode, headers: &Headers, body: &[u8], place: &
 fn hint(complaint: &Complaint) -> Option<String> {
     if complaint.says(&["max_completion_tokens"]) {
         return Some("try --model-arg max_tokens_field=max_completion_tokens".to_owned());
+    }
+    if complaint.says(&["chat template"]) {
+        return Some(
+            "a model without a chat template continues text: try --model-arg api=completions".to_owned(),
+        );
     }
     let unsupported = complaint.says(&["unsupported", "not supported", "does not support", "deprecated"]);
     let field = ["temperature", "top_p", "seed", "stop"].into_iter().find(|field| complaint.says(&[field]));

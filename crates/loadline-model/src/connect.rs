@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -50,7 +50,7 @@ pub(crate) struct Way {
 /// Works out how to reach an endpoint, from the usual variables: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
 /// `NO_PROXY`, in capitals or not. Nothing is sent through a proxy to this machine itself.
 pub(crate) fn way(base: &BaseUrl, environment: &Environment) -> Result<Way, ModelError> {
-    let tls = Arc::new(if base.is_https() { trusting_system()? } else { trusting_nobody()? });
+    let tls = Arc::new(if base.is_https() { trusting_system(environment)? } else { trusting_nobody()? });
     let direct = |dial| Way { dial, proxy_authorization: None };
     let Some(proxy) = proxy(base, environment)? else {
         return Ok(direct(Dial::Direct(Tls::from((tcp(), tls)))));
@@ -135,12 +135,24 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::W
         .map_err(|error| ModelError::new(ModelErrorKind::Internal, format!("TLS cannot be set up: {error}")))
 }
 
-fn trusting_system() -> Result<rustls::ClientConfig, ModelError> {
-    let builder = tls_builder()?.with_native_roots().map_err(|error| {
-        ModelError::new(ModelErrorKind::Refused, format!("no certificate authorities to trust: {error}"))
-            .with_hint("install the system's ca-certificates, or set SSL_CERT_FILE to a file of certificates")
-    })?;
-    Ok(builder.with_no_client_auth())
+/// Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`; without these, the system's.
+fn trusting_system(environment: &Environment) -> Result<rustls::ClientConfig, ModelError> {
+    let [file, folder] =
+        ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| environment.get(name).map(std::path::Path::new));
+    let found = match (file, folder) {
+        (None, None) => rustls_native_certs::load_native_certs(),
+        (file, folder) => rustls_native_certs::load_certs_from_paths(file, folder),
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    // Systems keep a few certificates that no one can read any more: the others are what counts.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
+        return Err(refused(format!("there are no certificate authorities to trust{why}")).with_hint(
+            "install the system's ca-certificates, or set SSL_CERT_FILE to a file of certificates",
+        ));
+    }
+    Ok(tls_builder()?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// For an endpoint without TLS: reading the system's certificates would be work for nothing.

@@ -1,7 +1,11 @@
 //! Models over HTTP: OpenAI-compatible, Anthropic, the Hugging Face hub; the only TLS client.
 //!
 //! [`open`] turns a reference and the user's options into a [`Model`]. One call is one attempt: retries, back-off,
-//! time limits and concurrency are the runner's.
+//! time limits and concurrency are the runner's. Calls need a tokio runtime with IO and time.
+//!
+//! The way of a request: `openai` or `anthropic` writes the body, `transport` sends it over a connection that
+//! `connect` makes, `classify` says what a failure means, `sse` takes a streamed answer apart. `base_url`, `key` and
+//! `options` read what the user said. `hub` fetches files.
 
 mod anthropic;
 mod base_url;

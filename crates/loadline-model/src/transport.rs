@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -32,6 +33,9 @@ const ERROR_LIMIT: usize = 1 << 20;
 const HEADERS_LIMIT: usize = 128;
 const HEADER_BYTES_LIMIT: usize = 256 << 10;
 
+/// How long an endpoint may take to say what models it has.
+const ADVICE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Answers in a foreign shape, with never a good one, after which the endpoint counts as the wrong one.
 const STRANGE_LIMIT: u32 = 3;
 
@@ -56,6 +60,8 @@ pub(crate) struct Transport {
     has_answered: AtomicBool,
     /// 2xx answers in a foreign shape so far.
     strange: AtomicU32,
+    /// The name of the model that is asked for, to tell whether it is among those offered.
+    model: String,
     /// What the endpoint says it has, asked for once, when a model is not found.
     offered: OnceCell<String>,
 }
@@ -82,8 +88,12 @@ impl Transport {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("loadline/", env!("CARGO_PKG_VERSION"))));
         let host = HeaderValue::from_str(base.authority().as_str());
         headers.insert(HOST, host.map_err(|_| internal("the host is not a header value"))?);
-        headers.extend(way.proxy_authorization.map(|value| (PROXY_AUTHORIZATION, value)));
         let mut secrets = Vec::new();
+        if let Some(value) = way.proxy_authorization {
+            let word = value.to_str().ok().and_then(|value| value.split(' ').next_back());
+            secrets.extend(word.map(Secret::new));
+            headers.insert(PROXY_AUTHORIZATION, value);
+        }
         for (name, prefix, secret) in secret_headers {
             let value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose()));
             let mut value = value.map_err(|_| internal("the key is not a header value"))?;
@@ -106,8 +116,15 @@ impl Transport {
             key,
             has_answered: AtomicBool::new(false),
             strange: AtomicU32::new(0),
+            model: String::new(),
             offered: OnceCell::new(),
         })
+    }
+
+    /// Names the model, for advice.
+    pub(crate) fn for_model(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.model);
+        self
     }
 
     /// A header for every request.
@@ -123,7 +140,7 @@ impl Transport {
 
     /// Makes one attempt: any status but 2xx, and any web page, is an error.
     pub(crate) async fn post(&self, uri: &Uri, body: Vec<u8>) -> Result<Answer, ModelError> {
-        let response = self.send(Method::POST, uri, Bytes::from(body)).await?;
+        let response = self.send(self.request(Method::POST, uri, Bytes::from(body))).await?;
         if !response.status().is_success() {
             let error = self.refusal(response).await;
             return Err(self.advise(error, uri).await);
@@ -137,11 +154,15 @@ impl Transport {
         if classify::looks_like_html(&body) { Err(self.web_page(&body)) } else { Ok(Answer::Whole(body)) }
     }
 
-    async fn send(&self, method: Method, uri: &Uri, body: Bytes) -> Result<Response<Incoming>, ModelError> {
+    fn request(&self, method: Method, uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ModelError> {
         self.client.request(request).await.map_err(|error| self.broken(&error))
     }
 
@@ -153,19 +174,15 @@ impl Transport {
         uri: &Uri,
         from: u64,
     ) -> Result<Response<Incoming>, ModelError> {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri.clone();
-        request.headers_mut().clone_from(&self.headers);
+        let mut request = self.request(method, uri, Bytes::new());
         request.headers_mut().remove(CONTENT_TYPE);
         if from > 0 {
-            request.headers_mut().insert(
-                RANGE,
-                HeaderValue::try_from(format!("bytes={from}-"))
-                    .map_err(|_| internal("a byte range is not a header value"))?,
-            );
+            let range = HeaderValue::try_from(format!("bytes={from}-"));
+            request
+                .headers_mut()
+                .insert(RANGE, range.map_err(|_| internal("a byte range is no header value"))?);
         }
-        self.client.request(request).await.map_err(|error| self.broken(&error))
+        self.send(request).await
     }
 
     /// The error for a response whose status is not what was hoped for.
@@ -173,9 +190,8 @@ impl Transport {
         let (parts, body) = response.into_parts();
         // What the status says stands, even when the words behind it do not arrive.
         let body = self.read(body, ERROR_LIMIT).await.unwrap_or_default();
-        let mut error = classify::reply(parts.status, &parts.headers, &body, &self.base.to_string());
-        error.message = self.mask(&error.message);
-        error
+        let mask = |text: &str| self.mask(text);
+        classify::reply(parts.status, &parts.headers, &body, &self.base.to_string(), &mask)
     }
 
     /// Reads a body whole, up to `limit` bytes.
@@ -219,13 +235,10 @@ impl Transport {
         if bytes > BODY_LIMIT { Err(self.too_big(BODY_LIMIT)) } else { Ok(()) }
     }
 
-    /// Reads a JSON answer; remembers whether the endpoint speaks the protocol at all.
+    /// Reads a JSON answer.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ModelError> {
         match serde_json::from_slice(body) {
-            Ok(answer) => {
-                self.answered();
-                Ok(answer)
-            }
+            Ok(answer) => Ok(answer),
             Err(error) if !error.is_data() => {
                 let message = format!("{} sent JSON that is cut short or broken: {error}", self.base);
                 Err(self.error(ModelErrorKind::Malformed, &message))
@@ -241,12 +254,14 @@ impl Transport {
 
     /// Good JSON that is not an answer: an error object sent with a 200, or another protocol.
     pub(crate) fn foreign(&self, body: &[u8], why: &dyn std::fmt::Display) -> ModelError {
-        if let Some(complaint) = serde_json::from_slice(body).ok().as_ref().and_then(Complaint::from_json) {
+        // Masked before it is cut to a quotation: a cut would leave half a key unrecognised.
+        let body = self.mask(&String::from_utf8_lossy(&body[..body.len().min(ERROR_LIMIT)]));
+        if let Some(complaint) = serde_json::from_str(&body).ok().as_ref().and_then(Complaint::from_json) {
             let kind = classify::kind(StatusCode::OK, &complaint);
             return self.error(kind, &format!("{} sent an error: {}", self.base, complaint.message));
         }
-        let quote = one_line(&String::from_utf8_lossy(&body[..body.len().min(400)]), 100);
-        let message = format!("{} sent JSON that is not an answer ({why}): {quote}", self.base);
+        let message =
+            format!("{} sent JSON that is not an answer ({why}): {}", self.base, one_line(&body, 100));
         // One odd answer may be a gateway's; several and never a good one is the wrong endpoint.
         let strange = self.strange.fetch_add(1, Relaxed) + 1;
         let wrong_place = strange >= STRANGE_LIMIT && !self.has_answered.load(Relaxed);
@@ -256,7 +271,7 @@ impl Transport {
     }
 
     fn web_page(&self, body: &[u8]) -> ModelError {
-        let page = Complaint::read(body).message;
+        let page = Complaint::read(self.mask(&String::from_utf8_lossy(body)).as_bytes()).message;
         // From an endpoint that has answered before it is a gateway's hiccup.
         let transient = self.has_answered.load(Relaxed);
         let kind = if transient { ModelErrorKind::Malformed } else { ModelErrorKind::NotFound };
@@ -302,15 +317,21 @@ impl Transport {
 
     /// Asks once what models there are, for a hint.
     async fn offered(&self, uri: &Uri) -> String {
-        let listed = match self.send(Method::GET, &self.models, Bytes::new()).await {
-            Ok(response) if response.status().is_success() => {
-                let body = self.read(response.into_body(), ERROR_LIMIT).await.unwrap_or_default();
-                classify::model_names(&body)
-            }
-            _ => Vec::new(),
+        let asked = async {
+            let response = self.send(self.request(Method::GET, &self.models, Bytes::new())).await.ok()?;
+            let body = if response.status().is_success() { response.into_body() } else { return None };
+            Some(classify::model_names(&self.read(body, ERROR_LIMIT).await.ok()?))
         };
+        // Advice is not worth a long wait.
+        let listed = tokio::time::timeout(ADVICE_LIMIT, asked).await.ok().flatten().unwrap_or_default();
         if listed.is_empty() {
             return format!("there may be nothing at {uri}: check --base-url, which usually ends in /v1");
+        }
+        if listed.contains(&self.model) {
+            return format!(
+                "it has the model `{}`, but nothing at {uri}: try --model-arg api=completions",
+                self.model
+            );
         }
         let shown: Vec<_> = listed.iter().take(10).map(String::as_str).collect();
         let more = listed.len().saturating_sub(shown.len());

@@ -84,6 +84,7 @@ impl OpenAi {
             Answer::Events(_) => Bytes::new(),
         };
         let reply: Reply = self.transport.parse(&body)?;
+        self.transport.answered();
         // A text without an answer is left without tokens, which do not cover it.
         let mut found: Vec<Logprobs> = texts.iter().map(|_| Logprobs::default()).collect();
         for Choice { index, logprobs, .. } in reply.choices {

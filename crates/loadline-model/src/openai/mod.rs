@@ -62,7 +62,7 @@ impl OpenAi {
             max_tokens_field: options.max_tokens_field.unwrap_or(field),
             chat: base.join("/chat/completions")?,
             completions: base.join("/completions")?,
-            transport: Transport::new(base, environment, headers, source)?,
+            transport: Transport::new(base, environment, headers, source)?.for_model(&reference.name),
             options,
             way: OnceCell::new(),
         })
@@ -91,6 +91,7 @@ impl OpenAi {
         if choice.message.is_none() && choice.text.is_none() {
             return Err(self.transport.foreign(body, &"neither message nor text in it"));
         }
+        self.transport.answered();
         let mut writing = Writing::default();
         writing.used(reply.usage);
         writing.add(choice.message, choice.text, choice.finish_reason);

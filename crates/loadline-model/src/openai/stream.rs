@@ -46,6 +46,7 @@ impl OpenAi {
             let message = format!("the stream of {} ended before the answer did", transport.base());
             return Err(transport.error(ModelErrorKind::Malformed, &message));
         }
+        transport.answered();
         Ok(writing.finish(stops))
     }
 }

@@ -7,6 +7,7 @@ mod hub;
 mod loglik;
 mod openai;
 mod proxy;
+mod tls;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
 
 pub use fault::Fault;
 
@@ -118,6 +118,7 @@ pub struct Builder {
     fault: Box<FaultFn>,
     logprob: Box<LogprobFn>,
     latency: Duration,
+    together: Option<Barrier>,
     key: Option<String>,
     models: Vec<String>,
     echo: Echo,
@@ -159,6 +160,14 @@ impl Builder {
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// Holds requests for answers back until this many are under way, then lets them go on together, round after
+    /// round: concurrency without a clock. A last round that is not full is held for ever.
+    #[must_use]
+    pub fn together(mut self, requests: usize) -> Self {
+        self.together = Some(Barrier::new(requests));
         self
     }
 
@@ -238,6 +247,7 @@ impl FakeEndpoint {
             fault: Box::new(|_| None),
             logprob: Box::new(tokens::hashed_logprob),
             latency: Duration::ZERO,
+            together: None,
             key: None,
             models: Vec::new(),
             echo: Echo::Full,

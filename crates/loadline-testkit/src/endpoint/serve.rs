@@ -82,6 +82,9 @@ async fn respond(
 
 async fn answer(shared: &Shared, socket: &TcpStream, api: Api, seen: &Seen) -> Result<Reply, std::io::Error> {
     let (ask, _under_way) = begin(shared, api, seen);
+    if let Some(round) = &shared.behaviour.together {
+        round.wait().await;
+    }
     if !shared.behaviour.latency.is_zero() {
         tokio::time::sleep(shared.behaviour.latency).await;
     }
