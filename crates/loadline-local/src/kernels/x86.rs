@@ -1,0 +1,178 @@
+//! AVX-512 with VNNI, and AVX2.
+#![expect(unsafe_code, reason = "vector instructions")]
+
+use std::arch::x86_64::*;
+
+use super::simd::{LANES, Lanes, Simd};
+
+/// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx512 {
+    pub fn detect() -> Option<Self> {
+        let there = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        (there && Avx2::detect().is_some()).then_some(Self(()))
+    }
+}
+
+impl Avx2 {
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+impl Simd for Avx512 {
+    type Floats = __m512;
+    type Integers = __m512i;
+    type Codes = __m512i;
+
+    const BIAS: i32 = 0;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &Lanes) -> __m512 {
+        // SAFETY: `self` proves AVX-512F; sixteen floats are behind the reference, alignment is not needed.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, value: __m512, to: &mut Lanes) {
+        // SAFETY: `self` proves AVX-512F; sixteen floats are behind the reference, alignment is not needed.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn load_codes(self, from: &[u8; 64]) -> __m512i {
+        // SAFETY: `self` proves AVX-512F; 64 bytes are behind the reference, alignment is not needed.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, codes: __m512i, four: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512F and VNNI.
+        unsafe { _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four)) }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, value: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_cvtepi32_ps(value) }
+    }
+}
+
+/// Two registers of eight lanes.
+type Pair<T> = [T; 2];
+
+impl Simd for Avx2 {
+    type Floats = Pair<__m256>;
+    type Integers = Pair<__m256i>;
+    type Codes = Pair<__m256i>;
+
+    // The product of unsigned and signed bytes adds pairs in 16 bits, which 255 · 127 · 2 would overflow; with
+    // codes from −128 to 127 split into size and sign the most is 128 · 127 · 2.
+    const BIAS: i32 = 128;
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Floats {
+        // SAFETY: `self` proves AVX2, which includes AVX.
+        unsafe { [_mm256_set1_ps(value); 2] }
+    }
+
+    #[inline(always)]
+    fn load(self, from: &Lanes) -> Self::Floats {
+        // SAFETY: `self` proves AVX; sixteen floats are behind the reference, alignment is not needed.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(LANES / 2))] }
+    }
+
+    #[inline(always)]
+    fn store(self, value: Self::Floats, to: &mut Lanes) {
+        // SAFETY: `self` proves AVX; sixteen floats are behind the reference, alignment is not needed.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), value[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(LANES / 2), value[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` proves AVX.
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+        // SAFETY: `self` proves FMA.
+        unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+    }
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> Self::Integers {
+        // SAFETY: `self` proves AVX.
+        unsafe { [_mm256_set1_epi32(value); 2] }
+    }
+
+    #[inline(always)]
+    fn load_codes(self, from: &[u8; 64]) -> Self::Codes {
+        // SAFETY: `self` proves AVX2; 64 bytes are behind the reference, alignment is not needed.
+        unsafe {
+            let flip = _mm256_set1_epi8(i8::MIN);
+            let low = _mm256_loadu_si256(from.as_ptr().cast());
+            let high = _mm256_loadu_si256(from.as_ptr().add(32).cast());
+            [_mm256_xor_si256(low, flip), _mm256_xor_si256(high, flip)]
+        }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Self::Integers, codes: Self::Codes, four: i32) -> Self::Integers {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let values = _mm256_set1_epi32(four);
+            let ones = _mm256_set1_epi16(1);
+            std::array::from_fn(|i| {
+                let signed = _mm256_sign_epi8(values, codes[i]);
+                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[i]), signed);
+                _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, ones))
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, value: Self::Integers) -> Self::Floats {
+        // SAFETY: `self` proves AVX.
+        unsafe { [_mm256_cvtepi32_ps(value[0]), _mm256_cvtepi32_ps(value[1])] }
+    }
+}
