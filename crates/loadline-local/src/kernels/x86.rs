@@ -193,11 +193,12 @@ impl Simd for Avx2 {
         unsafe {
             let values = _mm256_set1_epi32(four);
             let ones = _mm256_set1_epi16(1);
-            std::array::from_fn(|i| {
-                let signed = _mm256_sign_epi8(values, codes[i]);
-                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[i]), signed);
-                _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, ones))
-            })
+            let low = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[0]), _mm256_sign_epi8(values, codes[0]));
+            let high = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[1]), _mm256_sign_epi8(values, codes[1]));
+            [
+                _mm256_add_epi32(sum[0], _mm256_madd_epi16(low, ones)),
+                _mm256_add_epi32(sum[1], _mm256_madd_epi16(high, ones)),
+            ]
         }
     }
 

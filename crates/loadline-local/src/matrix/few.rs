@@ -78,8 +78,10 @@ fn panel<S: Simd, const M: usize, const BITS: u8, const N: usize, const MINS: bo
     for (unit, codes) in codes.as_chunks::<64>().0.chunks_exact(planes_of(BITS)).enumerate() {
         unpack_scales(format, unit, small, upper, &mut scales, &mut mins);
         for part in 0..N {
-            let mut dots: [S::Integers; M] =
-                std::array::from_fn(|m| simd.splat_integer(rows[m].start[unit][part]));
+            let mut dots = [simd.splat_integer(0); M];
+            for (dot, row) in dots.iter_mut().zip(&rows) {
+                *dot = simd.splat_integer(row.start[unit][part]);
+            }
             for group in part * (8 / N)..(part + 1) * (8 / N) {
                 let line = simd.unpack::<BITS>(codes, group);
                 for m in 0..M {
