@@ -28,6 +28,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
 
     fn splat_integer(self, value: i32) -> Self::Integers;
+    /// Asks for the 64 bytes at a place of a slice, or beyond it, to be brought into the cache.
+    #[inline(always)]
+    fn prefetch(self, _: &[u8], _: usize) {}
+
     fn load_codes(self, from: &[u8; 64]) -> Self::Codes;
 
     /// The codes of line `g` of a packed unit; see [`unpack_line`].

@@ -75,6 +75,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, bytes: &[u8], at: usize) {
+        // SAFETY: a prefetch never faults, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()) }
+    }
+
+    #[inline(always)]
     fn load_codes(self, from: &[u8; 64]) -> __m512i {
         // SAFETY: `self` proves AVX-512F; 64 bytes are behind the reference, alignment is not needed.
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
@@ -174,6 +180,12 @@ impl Simd for Avx2 {
     fn splat_integer(self, value: i32) -> Self::Integers {
         // SAFETY: `self` proves AVX.
         unsafe { [_mm256_set1_epi32(value); 2] }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8], at: usize) {
+        // SAFETY: a prefetch never faults, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()) }
     }
 
     #[inline(always)]
