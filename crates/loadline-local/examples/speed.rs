@@ -1,7 +1,7 @@
 //! Tokens per CPU-second of a model file: reading 512 tokens, then writing 32.
 //!
 //! `speed FILE [--precision int8|f32] [--threads N] [--runs N] [--backend NAME]` prints one line of JSON, the same
-//! fields as `benches/llama_cpp.py`. CPU time is that of all threads of the process, from the scheduler's counters
+//! fields as `benches/llama_speed.py`. CPU time is that of all threads of the process, from the scheduler's counters
 //! in `/proc`, so this runs on Linux only.
 #![expect(clippy::print_stdout, reason = "the result of a benchmark")]
 

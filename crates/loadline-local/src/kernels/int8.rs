@@ -4,6 +4,8 @@
 //! `scale · (code − offset)` or `scale · code − min`, its scale shared by 16 or 32 columns. The integer sums are
 //! exact; each block adds one rounded float product.
 
+use std::ops::Range;
+
 use super::output::ColumnBlock;
 use super::simd::{LANES, Lanes, Simd};
 
@@ -92,6 +94,39 @@ pub(crate) struct Int8Input<'a> {
     min_sums: Vec<f32>,
 }
 
+impl Int8Input<'_> {
+    /// How many rows.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.rows.rows
+    }
+
+    /// Some units of a row.
+    #[inline(always)]
+    pub fn row<const N: usize, const MINS: bool>(&self, row: usize, units: Range<usize>) -> Row<'_, N> {
+        let from = row * self.rows.units + units.start;
+        let units = from..from + units.len();
+        Row {
+            words: &self.rows.words[units.clone()],
+            scales: &self.rows.scales[units.clone()],
+            start: &self.start.as_chunks::<N>().0[units.clone()],
+            min_sums: if MINS { &self.min_sums.as_chunks::<N>().0[units] } else { &[] },
+        }
+    }
+}
+
+/// A slice of an activation row, unit by unit.
+pub(crate) struct Row<'a, const N: usize> {
+    /// 32 signed bytes, four in a word.
+    pub words: &'a [[i32; 8]],
+    /// What a byte of the unit stands for.
+    pub scales: &'a [f32],
+    /// Where the integer sums start.
+    pub start: &'a [[i32; N]],
+    /// What mins are multiplied with; empty without mins.
+    pub min_sums: &'a [[f32; N]],
+}
+
 /// Sixteen rows of a weight matrix, some units of them, unpacked to one byte a code.
 #[derive(Clone, Copy)]
 pub(crate) struct TileCodes<'a> {
@@ -165,14 +200,6 @@ fn all_rows<S: Simd, const T: usize, const N: usize, const MINS: bool>(
     }
 }
 
-/// A slice of an activation row, unit by unit.
-struct Row<'a, const N: usize> {
-    words: &'a [[i32; 8]],
-    scales: &'a [f32],
-    start: &'a [[i32; N]],
-    min_sums: &'a [[f32; N]],
-}
-
 /// `M` rows times `T` tiles; gives `M`.
 #[inline(always)]
 fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bool>(
@@ -184,15 +211,8 @@ fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bo
     target: &mut Target<'_, '_>,
 ) -> usize {
     let units = tiles[0].codes.len();
-    let rows: [Row<'_, N>; M] = std::array::from_fn(|m| {
-        let from = (first_row + m) * input.rows.units + first_unit;
-        Row {
-            words: &input.rows.words[from..from + units],
-            scales: &input.rows.scales[from..from + units],
-            start: &input.start.as_chunks::<N>().0[from..from + units],
-            min_sums: if MINS { &input.min_sums.as_chunks::<N>().0[from..from + units] } else { &[] },
-        }
-    });
+    let rows: [Row<'_, N>; M] =
+        std::array::from_fn(|m| input.row::<N, MINS>(first_row + m, first_unit..first_unit + units));
     let codes: [&[[[u8; 64]; 8]]; T] = std::array::from_fn(|t| &tiles[t].codes[..units]);
     let scales: [&[[Lanes; N]]; T] = std::array::from_fn(|t| &tiles[t].scales.as_chunks::<N>().0[..units]);
     let mins: [&[[Lanes; N]]; T] =

@@ -20,6 +20,6 @@ pub use backend::Backend;
 pub(crate) use backend::Operation;
 pub(crate) use elementwise::{Activation, AddInto, GatedUnit, LogSumExp, RmsNorm, Softmax};
 pub(crate) use float::{float_panels, outer};
-pub(crate) use int8::{Int8Input, Int8Rows, Target, TileCodes, UNIT, int8_panels, quantise_row};
+pub(crate) use int8::{Int8Input, Int8Rows, Row, Target, TileCodes, UNIT, int8_panels, quantise_row};
 pub(crate) use output::{ColumnBlock, split_columns};
-pub(crate) use simd::{LANES, Lanes, Simd};
+pub(crate) use simd::{LANES, Lanes, Simd, unpack_line};

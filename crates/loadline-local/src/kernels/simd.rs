@@ -29,7 +29,34 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     fn splat_integer(self, value: i32) -> Self::Integers;
     fn load_codes(self, from: &[u8; 64]) -> Self::Codes;
+
+    /// The codes of line `g` of a packed unit; see [`unpack_line`].
+    #[inline(always)]
+    fn unpack<const BITS: u8>(self, planes: &[[u8; 64]], g: usize) -> Self::Codes {
+        self.load_codes(&unpack_line::<BITS>(planes, g))
+    }
+
     /// To each lane adds the dot product of its four codes with the four signed bytes in `four`.
     fn dot(self, sum: Self::Integers, codes: Self::Codes, four: i32) -> Self::Integers;
     fn to_floats(self, value: Self::Integers) -> Self::Floats;
+}
+
+/// The codes of line `g` of a packed unit of `BITS` bits. Eight bits are as they are. Otherwise the low four bits of
+/// line `g` are in plane `g % 4`, in the low half of each byte for the first four lines and the high half for the
+/// others; behind these are a plane with the fifth bit (bit `g` of each byte), or two planes with the fifth and sixth
+/// (bits `2 (g % 4)` and the next, the first plane for the first four lines).
+#[inline(always)]
+pub(crate) fn unpack_line<const BITS: u8>(planes: &[[u8; 64]], g: usize) -> [u8; 64] {
+    if BITS == 8 {
+        return planes[g];
+    }
+    let low = &planes[g % 4];
+    std::array::from_fn(|i| {
+        let nibble = if g < 4 { low[i] & 15 } else { low[i] >> 4 };
+        match BITS {
+            5 => nibble | (planes[4][i] >> g & 1) << 4,
+            6 => nibble | (planes[4 + g / 4][i] >> (2 * (g % 4)) & 3) << 4,
+            _ => nibble,
+        }
+    })
 }

@@ -81,6 +81,37 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn unpack<const BITS: u8>(self, planes: &[[u8; 64]], g: usize) -> __m512i {
+        if BITS == 8 {
+            return self.load_codes(&planes[g]);
+        }
+        let low = self.load_codes(&planes[g % 4]);
+        // SAFETY: `self` proves AVX-512F and BW.
+        unsafe {
+            let low = if g < 4 { low } else { _mm512_srli_epi16::<4>(low) };
+            let low = _mm512_and_si512(low, _mm512_set1_epi8(15));
+            match BITS {
+                5 => {
+                    let high = self.load_codes(&planes[4]);
+                    let set = _mm512_test_epi8_mask(high, _mm512_set1_epi8((1u8 << g).cast_signed()));
+                    _mm512_mask_add_epi8(low, set, low, _mm512_set1_epi8(16))
+                }
+                6 => {
+                    let high = self.load_codes(&planes[4 + g / 4]);
+                    let high = match g % 4 {
+                        0 => _mm512_slli_epi16::<4>(high),
+                        1 => _mm512_slli_epi16::<2>(high),
+                        2 => high,
+                        _ => _mm512_srli_epi16::<2>(high),
+                    };
+                    _mm512_or_si512(low, _mm512_and_si512(high, _mm512_set1_epi8(0x30)))
+                }
+                _ => low,
+            }
+        }
+    }
+
+    #[inline(always)]
     fn dot(self, sum: __m512i, codes: __m512i, four: i32) -> __m512i {
         // SAFETY: `self` proves AVX-512F and VNNI.
         unsafe { _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four)) }

@@ -1,6 +1,7 @@
 //! Weight matrices: kept about as small as the file has them, multiplied in 32-bit floats or 8 bits.
 
 mod blocks;
+mod few;
 mod format;
 mod multiply;
 mod tiles;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::few::{FEW, few_rows};
 use super::{Matrix, Packed, Storage, float_at, unit_to_floats, unpack_codes, unpack_scales};
 use crate::gguf::TensorKind;
 use crate::kernels::{
@@ -127,6 +128,9 @@ impl Operation for Product<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         match (&self.matrix.storage, self.input) {
+            (Storage::Packed(packed), Prepared::Int8(input)) if input.len() <= FEW => {
+                few_rows(simd, packed, input, self.block, self.first_tile);
+            }
             (Storage::Packed(packed), Prepared::Int8(input)) => {
                 int8_product(simd, packed, input, self.block, self.first_tile);
             }

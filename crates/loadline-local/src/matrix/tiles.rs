@@ -2,7 +2,7 @@
 
 use super::blocks::UnitRow;
 use super::format::{Format, UNITS_PER_BLOCK, half_to_f32};
-use crate::kernels::{LANES, Lanes, UNIT};
+use crate::kernels::{LANES, Lanes, UNIT, unpack_line};
 
 /// The codes of one unit of sixteen rows, one byte a code: eight lines of 16 rows × 4 columns.
 pub(super) type UnitCodes = [[u8; 64]; 8];
@@ -70,19 +70,16 @@ pub(super) fn unpack_codes(bits: u8, codes: &[u8], lines: &mut UnitCodes) {
 
 #[inline(always)]
 fn unpack<const BITS: u8>(planes: &[[u8; 64]], lines: &mut UnitCodes) {
-    let planes = &planes[..if BITS == 4 { 4 } else { BITS as usize }];
-    for g in 0..8 {
-        let low = &planes[g % 4];
-        let line = &mut lines[g];
-        for i in 0..64 {
-            let nibble = if g < 4 { low[i] & 15 } else { low[i] >> 4 };
-            line[i] = match BITS {
-                5 => nibble | (planes[4][i] >> g & 1) << 4,
-                6 => nibble | (planes[4 + g / 4][i] >> (2 * (g % 4)) & 3) << 4,
-                _ => nibble,
-            };
-        }
+    let planes = &planes[..planes_of(BITS)];
+    for (g, line) in lines.iter_mut().enumerate() {
+        *line = unpack_line::<BITS>(planes, g);
     }
+}
+
+/// Planes of 64 bytes in one unit.
+#[inline(always)]
+pub(super) fn planes_of(bits: u8) -> usize {
+    if bits == 8 { 8 } else { bits as usize }
 }
 
 /// Takes out the scales (and mins) of one unit: `subs` times sixteen rows each.

@@ -1,6 +1,6 @@
 """Tokens per CPU-second of llama.cpp, measured as examples/speed.rs measures ours.
 
-Usage: llama_cpp.py FILE [THREADS [RUNS]]. Needs the package llama-cpp-python. Prints one line of JSON.
+Usage: llama_speed.py FILE [THREADS [RUNS]]. Needs the package llama-cpp-python. Prints one line of JSON.
 """
 
 import json
