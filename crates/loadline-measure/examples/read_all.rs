@@ -1,29 +1,16 @@
-//! Reads every task file of a folder and says what can be run: `cargo run --release --example read_all FOLDER`.
-
-use std::collections::BTreeMap;
+//! Reads every task file of some folders and says what can be run and why the rest cannot:
+//! `cargo run --release --example read_all -- FOLDER…`. Tab-separated: kind, name, output type, reasons.
 
 #[expect(clippy::print_stdout, reason = "an example for the terminal")]
-fn main() {
+fn main() -> Result<(), loadline_measure::TaskError> {
     let folders: Vec<_> = std::env::args_os().skip(1).map(Into::into).collect();
-    let library = loadline_measure::Library::scan(&folders).expect("the folders are there");
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let library = loadline_measure::Library::scan(&folders)?;
     for entry in library.entries() {
-        let kind = format!("{:?}", entry.kind);
-        let first = entry.reasons.first().map_or("runs", |r| r.split('`').next().unwrap_or(r));
-        let first = first
-            .rsplit(".yaml:")
-            .next()
-            .unwrap_or(first)
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
-        let short: String = first.chars().take(60).collect();
-        *counts.entry(format!("{kind}: {short}")).or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    for (what, n) in counts.iter().take(60) {
-        println!("{n:6} {what}");
+        let output_type = entry.output_type.unwrap_or("-");
+        println!("{:?}\t{}\t{output_type}\t{}", entry.kind, entry.name, entry.reasons.join("\t"));
     }
     for problem in library.problems() {
-        println!("problem: {problem}");
+        println!("problem\t{problem}");
     }
+    Ok(())
 }

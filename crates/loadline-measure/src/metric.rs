@@ -277,6 +277,9 @@ const OPTIONS: &[&str] = &[
     "ignore_punctuation",
     "ignore_numbers",
     "regexes_to_ignore",
+    // Written in some of lm_eval's own task files, and without effect there.
+    "average",
+    "weight_by_size",
 ];
 
 /// Metrics of lm_eval 0.4.13 that are not here yet.

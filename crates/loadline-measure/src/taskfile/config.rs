@@ -6,7 +6,7 @@ use loadline_core::suggest::nearest;
 use super::include::Config;
 use super::reader::Section;
 use super::yaml::{Node, Yaml};
-use crate::filter::Pipeline;
+use crate::filter::{Pipeline, Step};
 use crate::metric::Metric;
 use crate::task::TaskError;
 
@@ -204,10 +204,7 @@ pub fn name(config: &Config) -> Option<&str> {
 /// When a key is not known or a value does not fit.
 pub fn read(config: &Config) -> Result<Reading, TaskError> {
     let top = Section::top(config);
-    let mut reasons = Vec::new();
-    for setting in config.settings() {
-        functions(&setting.key.value.key_text(), setting.value, &mut reasons);
-    }
+    let mut reasons = python(config);
     if !top.has("class") {
         top.only(TASK_KEYS)?;
     }
@@ -240,8 +237,21 @@ pub fn read(config: &Config) -> Result<Reading, TaskError> {
         pipelines,
         metrics,
     };
+    let only_first = |p: &Pipeline| p.steps.iter().all(|s| matches!(s, Step::TakeFirst));
+    if output_type != OutputType::GenerateUntil && !config.pipelines.iter().all(only_first) {
+        reasons.push(format!("filters are not supported for {}", output_type.name()));
+    }
     needed_keys(&top, &config, &mut reasons);
     Ok(Reading { config, reasons })
+}
+
+/// The reasons that are Python functions; they can be told even when the rest of the file is wrong.
+pub fn python(config: &Config) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for setting in config.settings() {
+        functions(&setting.key.value.key_text(), setting.value, &mut reasons);
+    }
+    reasons
 }
 
 /// Every `!function` below a key is a reason of its own.

@@ -81,14 +81,6 @@ impl Config {
         merged
     }
 
-    /// A configuration that is only this mapping, written inside another file.
-    pub fn inline(entries: Vec<(Node, Node)>, written_in: &Path) -> Self {
-        let document = Arc::new(Document { path: written_in.to_owned(), entries });
-        let mut config = Self { document: document.clone(), settings: Vec::new(), files: Vec::new() };
-        config.put(&document);
-        config
-    }
-
     fn put(&mut self, document: &Arc<Document>) {
         for index in 0..document.entries.len() {
             self.put_one(document, index);
@@ -120,8 +112,20 @@ impl Loader {
         self.load_chain(path, &mut Vec::new())
     }
 
+    /// A mapping inside another file, with what it includes.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn written_inside(&mut self, entries: Vec<(Node, Node)>, path: &Path) -> Result<Config, TaskError> {
+        self.merge(Arc::new(Document { path: path.to_owned(), entries }), &mut Vec::new())
+    }
+
     fn load_chain(&mut self, path: &Path, chain: &mut Vec<PathBuf>) -> Result<Config, TaskError> {
-        let document = Arc::new(read(path)?);
+        self.merge(Arc::new(read(path)?), chain)
+    }
+
+    fn merge(&mut self, document: Arc<Document>, chain: &mut Vec<PathBuf>) -> Result<Config, TaskError> {
+        let path = &*document.path;
         let mut config =
             Config { document: document.clone(), settings: Vec::new(), files: vec![normal(path)] };
         chain.push(normal(path));

@@ -1,0 +1,1 @@
+//! What is said of task files and data that are wrong.
