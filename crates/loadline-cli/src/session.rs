@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use loadline_core::Model;
 use loadline_core::untrusted::one_line;
 use loadline_evidence::Store;
+use loadline_measure::results::ResultsError;
 use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
 
 use crate::control::Control;
@@ -204,7 +205,9 @@ fn run_failure(error: &RunError) -> Failure {
         RunError::Model { .. } | RunError::Unreachable { .. } => Exit::ModelUnreachable,
         RunError::Task(error) => return task_failure(error),
         RunError::TaskChanged { .. } => Exit::TaskInvalid,
-        RunError::Record(error) => return record_failure(error),
+        RunError::Record(error) | RunError::Results(ResultsError::Record(error)) => {
+            return record_failure(error);
+        }
         RunError::Options { .. } => Exit::Usage,
         _ => Exit::Unexpected,
     };

@@ -57,7 +57,7 @@ const STARTER: [(&str, u64); 8] = [
     ("knights-and-knaves-choice", 25),
     ("program-tracing-choice", 25),
     ("instructions", 10),
-    ("long-text-choice", 10),
+    ("retrieval-choice", 10),
     ("chess-choice", 25),
     ("languages-choice", 30),
 ];
@@ -70,9 +70,10 @@ pub fn run(args: Args, ui: &Ui) -> Result {
         Some(path) => path,
         None => pull::get(model, None, ui)?,
     };
+    let choice = Choice::known_at(model, path)?;
     let session = Session {
         tasks: starter_tasks(args.seed)?,
-        models: vec![Choice::known_at(model, path)?],
+        models: vec![choice],
         settings: Settings::default(),
         options: RunOptions { fresh: args.fresh, ..RunOptions::default() },
         store: args.store,
