@@ -30,6 +30,9 @@ pub struct Session {
     pub settings: Settings,
     /// How each task is run; its seed is replaced by the task's, its budget by what is left of it.
     pub options: RunOptions,
+    /// Longest time for one attempt, when the user says so. Otherwise a model in this process has all the time it
+    /// needs, and an endpoint what [`RunOptions`] gives it.
+    pub attempt_timeout: Option<Duration>,
     /// Folder of the records.
     pub store: PathBuf,
     /// Results as JSON.
@@ -62,6 +65,8 @@ impl Session {
         let mut budget = self.options.budget;
         let only = self.tasks.len() * self.models.len() == 1;
         'models: for choice in &self.models {
+            let patience = if choice.is_in_process() { None } else { self.options.attempt_timeout };
+            let attempt_timeout = self.attempt_timeout.or(patience);
             let model = match choice.open(&self.settings) {
                 Ok(model) => model,
                 Err(failure) if only => return Err(failure),
@@ -71,7 +76,8 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options = RunOptions { seed: ready.seed, budget, ..self.options.clone() };
+                let options =
+                    RunOptions { seed: ready.seed, budget, attempt_timeout, ..self.options.clone() };
                 let future = self.measure(ready, &model, &options, &live, &cancel);
                 match runtime.block_on(future) {
                     Ok(outcome) => {
