@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Damage, RecordError};
 use crate::files;
-use crate::reader::{RawRow, RecordReader, parse_row};
+use crate::reader::{RecordReader, parse_row};
 
 /// The format of the proofs made by this build.
 pub const PROOF_FORMAT: u32 = 1;
@@ -44,8 +44,8 @@ pub struct RowProof {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofFault {
-    /// It is of a later format.
-    #[error("the proof has format {0}; this program reads up to {PROOF_FORMAT}")]
+    /// It is of another format.
+    #[error("the proof has format {0}; this program reads format {PROOF_FORMAT}")]
     Version(u32),
     /// It is about another record than the one asked about.
     #[error("the proof leads to root {found}, not to {expected}")]
@@ -85,7 +85,7 @@ impl RowProof {
     /// # Errors
     /// Says which step does not hold.
     pub fn check(&self, root: &Digest) -> Result<Option<Row>, ProofFault> {
-        if self.format > PROOF_FORMAT {
+        if self.format != PROOF_FORMAT {
             return Err(ProofFault::Version(self.format));
         }
         if self.root != *root {
@@ -203,8 +203,8 @@ struct Name<'a> {
 }
 
 /// Gives `visit` the id and epoch of a row, when it is a sample's that can be read.
-pub(crate) fn with_name<T>(row: &RawRow<'_>, visit: impl FnOnce(&str, u32) -> T) -> Option<T> {
-    let named: Named<'_> = serde_json::from_slice(row.payload?).ok()?;
+pub(crate) fn with_name<T>(payload: &[u8], visit: impl FnOnce(&str, u32) -> T) -> Option<T> {
+    let named: Named<'_> = serde_json::from_slice(payload).ok()?;
     named.sample.map(|name| visit(&name.id, name.epoch))
 }
 
@@ -212,7 +212,8 @@ fn find_in(reader: &RecordReader, id: &str, epoch: u32) -> Result<u64, RecordErr
     let mut raw = reader.raw()?;
     let mut found = None;
     while let Some(row) = raw.next_row()? {
-        if with_name(&row, |its_id, its_epoch| its_id == id && its_epoch == epoch) == Some(true) {
+        let Some(payload) = row.payload else { continue };
+        if with_name(payload, |its_id, its_epoch| its_id == id && its_epoch == epoch) == Some(true) {
             found = Some(row.number);
         }
     }
@@ -231,7 +232,8 @@ pub(crate) fn no_sample(
     let mut raw = reader.raw()?;
     let mut ids = std::collections::BTreeSet::new();
     while let Some(row) = raw.next_row()? {
-        with_name(&row, |its_id, _| {
+        let Some(payload) = row.payload else { continue };
+        with_name(payload, |its_id, _| {
             if !ids.contains(its_id) {
                 ids.insert(its_id.to_owned());
             }

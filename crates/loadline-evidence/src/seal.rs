@@ -76,7 +76,7 @@ impl Seal {
         let seal: Self = serde_json::from_slice(bytes)
             .map_err(|error| Unread::Form(format!("this is not a seal: {error}")))?;
         match seal.bytes() {
-            Ok(expected) if expected == bytes => Ok(seal),
+            Ok(expected) if expected == bytes && seal.format == SEAL_FORMAT => Ok(seal),
             _ => Err(Unread::Form("the seal is not in the form it was written in".to_owned())),
         }
     }

@@ -1,5 +1,6 @@
 //! The folder of all runs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +18,7 @@ use crate::reader::{RecordReader, open_log, parse_row, parse_spec, spec_digest};
 use crate::replay::{Replayed, is_sample, replay};
 use crate::scan::Tail;
 use crate::seal::Seal;
+use crate::verify::{Verified, verify_on};
 use crate::writer::{RecordWriter, Start};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -112,6 +114,7 @@ impl Store {
         if exists()? {
             return Err(RecordError::Exists { run, dir });
         }
+        self.sync_names(&dir)?;
         let (bytes, tree) = beginning(spec)?;
         files::write_whole(self.disk.as_ref(), &dir, files::NEW_LOG, files::LOG, &bytes)?;
         let file = self.disk.append(&log).map_err(RecordError::io("open", &log))?;
@@ -168,6 +171,7 @@ impl Store {
         };
         // Rows of a process that was killed may never have been synced; from here on they count as durable.
         file.sync().map_err(RecordError::io("sync", &log))?;
+        self.sync_names(&dir)?;
         let resumed = Resumed { rows: replayed.tree.size(), samples: replayed.samples, bytes_cut, spec };
         let writer = RecordWriter::start(Start {
             file,
@@ -217,6 +221,14 @@ impl Store {
     /// As [`RecordReader::open`].
     pub fn reader(&self, run: &RunId) -> Result<RecordReader, RecordError> {
         RecordReader::open_on(Arc::clone(&self.disk), &self.run_dir(run))
+    }
+
+    /// Checks every byte of a record of this store.
+    ///
+    /// # Errors
+    /// As [`verify()`](crate::verify()).
+    pub fn verify(&self, run: &RunId) -> Result<Verified, RecordError> {
+        verify_on(self.disk.as_ref(), &self.run_dir(run))
     }
 
     /// All runs, in the order of their ids. A run that cannot be read is listed with the reason.
@@ -287,7 +299,7 @@ impl Store {
     /// When the folder is there but cannot be read.
     pub fn runs(&self) -> Result<Vec<RunId>, RecordError> {
         let names = match self.disk.list(&self.root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(RecordError::io("list", &self.root))?,
         };
         let mut runs: Vec<RunId> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -302,11 +314,26 @@ impl Store {
         if dir.as_os_str().is_empty() || self.disk.exists(dir).map_err(RecordError::io("look for", dir))? {
             return Ok(());
         }
-        let parent = dir.parent().unwrap_or(Path::new(""));
-        self.make_dir(parent)?;
+        self.make_dir(parent_of(dir))?;
         self.disk.create_dir(dir).map_err(RecordError::io("make the folder", dir))?;
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        self.disk.sync_dir(parent).map_err(RecordError::io("sync", parent))
+        self.sync_dir(parent_of(dir))
+    }
+
+    /// Makes the names of a run's folder and of what is in it durable: a process that was killed may have made them
+    /// without coming to that.
+    fn sync_names(&self, dir: &Path) -> Result<(), RecordError> {
+        self.sync_dir(dir)?;
+        self.sync_dir(&self.root)?;
+        match self.sync_dir(parent_of(&self.root)) {
+            // The store may stand in a folder that this user cannot read; then somebody else made it.
+            Err(RecordError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), RecordError> {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        self.disk.sync_dir(dir).map_err(RecordError::io("sync", dir))
     }
 
     fn lock(&self, dir: &Path) -> Result<Box<dyn crate::disk::Lock>, RecordError> {
@@ -316,6 +343,10 @@ impl Store {
             LockError::Io(source) => RecordError::io("lock", &path)(source),
         })
     }
+}
+
+fn parent_of(dir: &Path) -> &Path {
+    dir.parent().unwrap_or(Path::new(""))
 }
 
 /// What a log begins with: its first line, the specification, and a checkpoint over it. All of it is durable before the

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use loadline_core::record::{EvalSpec, Row};
 use loadline_core::untrusted::one_line;
@@ -43,17 +42,21 @@ pub struct Verified {
 /// # Errors
 /// [`RecordError::Damaged`] with the place when anything differs; otherwise when the record cannot be read.
 pub fn verify(dir: impl AsRef<Path>) -> Result<Verified, RecordError> {
-    verify_on(Arc::new(RealDisk), dir.as_ref())
+    verify_on(&RealDisk, dir.as_ref())
 }
 
-pub(crate) fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Verified, RecordError> {
-    let seal = Seal::read(disk.as_ref(), dir)?;
-    let mut scanner = open_log(disk.as_ref(), dir, seal.is_some())?;
+pub(crate) fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<Verified, RecordError> {
+    let seal = Seal::read(disk, dir)?;
+    let mut scanner = open_log(disk, dir, seal.is_some())?;
     let mut rows = RowCheck { folder: folder_run(dir), spec: None, seen: HashMap::new() };
     let replayed = replay(&mut scanner, |number, payload| rows.check(number, payload))?;
     let Some((spec, run)) = rows.spec else {
         return Err(scanner.damage(scanner.offset(), 0, "the specification is not there").into());
     };
+    if seal.is_some() && replayed.checkpointed < replayed.tree.size() {
+        let what = "the log of a sealed record does not end with a checkpoint over all its rows";
+        return Err(scanner.damage(replayed.end, scanner.rows(), what).into());
+    }
     let torn_bytes = match replayed.tail {
         Tail::Whole => 0,
         Tail::Torn { bytes } => bytes,

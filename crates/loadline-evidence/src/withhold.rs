@@ -11,7 +11,8 @@ use crate::error::RecordError;
 use crate::files::{self, write_all};
 use crate::frame::{self, FIRST_LINE, Kind};
 use crate::prove::{no_sample, with_name};
-use crate::reader::RecordReader;
+use crate::reader::{RecordReader, open_log};
+use crate::scan::Frame;
 use crate::seal::Seal;
 use crate::verify::{Verified, verify};
 
@@ -61,7 +62,7 @@ fn check_ids(reader: &RecordReader, ids: &BTreeSet<&str>) -> Result<(), RecordEr
     let mut missing = ids.clone();
     let mut raw = reader.raw()?;
     while let Some(row) = raw.next_row()? {
-        with_name(&row, |id, _| missing.remove(id));
+        row.payload.and_then(|payload| with_name(payload, |id, _| missing.remove(id)));
     }
     match missing.first() {
         Some(id) => Err(no_sample(reader, id, None)?),
@@ -79,13 +80,25 @@ fn copy_log(
     let path = out.join(files::NEW_LOG);
     let file = disk.create(&path).map_err(RecordError::io("create", &path))?;
     let mut bytes = FIRST_LINE.to_vec();
-    let mut raw = reader.raw()?;
-    while let Some(row) = raw.next_row()? {
-        let named = with_name(&row, |id, _| ids.contains(id));
-        match row.payload {
-            Some(payload) if named != Some(true) => frame::push(&mut bytes, Kind::Row, payload),
-            _ => frame::push(&mut bytes, Kind::Withheld, hex(&row.leaf.0).as_bytes()),
-        };
+    let mut scanner = open_log(disk, reader.dir(), true)?;
+    loop {
+        match scanner.next()?? {
+            Frame::Row { leaf, .. } => {
+                let payload = scanner.payload();
+                if with_name(payload, |id, _| ids.contains(id)) == Some(true) {
+                    frame::push(&mut bytes, Kind::Withheld, hex(&leaf).as_bytes());
+                } else {
+                    frame::push(&mut bytes, Kind::Row, payload);
+                }
+            }
+            Frame::Withheld { leaf, .. } => {
+                frame::push(&mut bytes, Kind::Withheld, hex(&leaf).as_bytes());
+            }
+            Frame::Checkpoint { checkpoint, .. } => {
+                frame::push(&mut bytes, Kind::Checkpoint, &checkpoint.payload());
+            }
+            Frame::End => break,
+        }
         if bytes.len() >= CHUNK_LEN {
             write_all(file.as_ref(), &path, &bytes)?;
             bytes.clear();

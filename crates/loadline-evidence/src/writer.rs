@@ -308,9 +308,7 @@ impl Shared {
             }
             state.synced
         };
-        let mut bytes = Vec::new();
-        push_checkpoint(&mut bytes, mark);
-        let written = write_all(self.file.as_ref(), &self.path, &bytes)
+        let written = write_all(self.file.as_ref(), &self.path, &checkpoint_frame(mark))
             .and_then(|()| self.file.sync().map_err(RecordError::io("sync", &self.path)));
         if let Err(error) = written {
             self.fail(error);
@@ -331,9 +329,11 @@ fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, S
     condvar.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 
-fn push_checkpoint(bytes: &mut Vec<u8>, mark: Mark) {
+fn checkpoint_frame(mark: Mark) -> Vec<u8> {
     let checkpoint = Checkpoint { size: mark.rows, root: Digest(mark.root) };
-    frame::push(bytes, Kind::Checkpoint, &checkpoint.payload());
+    let mut bytes = Vec::new();
+    frame::push(&mut bytes, Kind::Checkpoint, &checkpoint.payload());
+    bytes
 }
 
 /// Fails the record if its thread ends by a panic, so that nobody waits for it.
@@ -356,9 +356,10 @@ fn write_loop(shared: &Shared, mut tree: Tree) {
         for leaf in leaves.drain(..) {
             tree.push(leaf);
         }
-        // What became durable meanwhile is said in the same write: a checkpoint costs no write of its own.
+        // What became durable meanwhile is said in the same write: a checkpoint costs no write of its own. It goes
+        // before the rows, so that the next checkpoint shows a change to it too.
         if let Some(mark) = checkpoint {
-            push_checkpoint(&mut batch, mark);
+            batch.splice(0..0, checkpoint_frame(mark));
         }
         if let Err(error) = write_all(shared.file.as_ref(), &shared.path, &batch) {
             return shared.fail(error);

@@ -4,7 +4,7 @@
 
 mod error;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::compare::Pair;
 use crate::error::StatsError;
@@ -29,7 +29,7 @@ pub struct ScoreTable {
     source: String,
     repeats: Repeats,
     samples: Vec<SampleScores>,
-    by_id: HashMap<Box<str>, usize>,
+    by_id: BTreeMap<Box<str>, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ fn read_score(text: &str) -> Result<Option<f64>, ()> {
 impl ScoreTable {
     /// A table without rows; `source_name` (a file name, a run's id) goes into error messages.
     pub fn new(source_name: impl Into<String>, repeats: Repeats) -> Self {
-        Self { source: source_name.into(), repeats, samples: Vec::new(), by_id: HashMap::new() }
+        Self { source: source_name.into(), repeats, samples: Vec::new(), by_id: BTreeMap::new() }
     }
 
     /// Adds a row as it stands in a file. `row` is its number for error messages. An empty cluster is none.

@@ -36,6 +36,16 @@ pub fn stated(text: &str) -> String {
     stated_in(&folded).unwrap_or(&folded).trim().to_owned()
 }
 
+/// What a folded text states as its answer, when it has a marker or a box.
+pub(crate) fn marked(folded: &str) -> Option<String> {
+    stated_in(folded).map(|stated| stated.trim().to_owned())
+}
+
+/// Everything behind the last marker of a folded text, over all its lines; the whole text when it has none.
+pub(crate) fn behind_marker(folded: &str) -> &str {
+    marker_end(folded).map_or(folded, |from| &folded[from..])
+}
+
 /// The text with its typography made plain: rule 1.
 pub fn fold(text: &str) -> String {
     let text = text.rfind("</think>").map_or(text, |at| &text[at + "</think>".len()..]);
@@ -80,15 +90,18 @@ const CONNECTORS: [&str; 9] = [":", "is", "=", "היא", "הוא", "היה", "�
 
 /// Rule 2, on folded text.
 fn stated_in(folded: &str) -> Option<&str> {
+    match marker_end(folded) {
+        Some(from) => Some(box_inside(first_line(&folded[from..]))),
+        None => folded.contains(BOX).then(|| box_inside(folded)),
+    }
+}
+
+/// Where the last marker of a folded text ends.
+fn marker_end(folded: &str) -> Option<usize> {
     let small = folded.to_ascii_lowercase();
     let mut found: Vec<(usize, &str)> = MARKERS.iter().flat_map(|word| small.match_indices(*word)).collect();
     found.sort_unstable_by_key(|(at, word)| (*at, word.len()));
-    for (at, word) in found.into_iter().rev() {
-        if let Some(from) = after_connectors(&small, at + word.len()) {
-            return Some(box_inside(first_line(&folded[from..])));
-        }
-    }
-    folded.contains(BOX).then(|| box_inside(folded))
+    found.into_iter().rev().find_map(|(at, word)| after_connectors(&small, at + word.len()))
 }
 
 /// Where the answer begins when a marker ends at `from`: behind at least one connector.

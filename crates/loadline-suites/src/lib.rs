@@ -9,11 +9,20 @@
 mod arithmetic;
 
 pub mod answer;
+mod chess;
+mod fill;
+mod instructions;
 mod item;
+mod knights;
+mod languages;
 mod number;
+mod retrieval;
 pub mod seed;
 mod stream;
 pub mod suite;
+mod tracing;
+mod word_problems;
+mod words;
 
 pub use seed::Seed;
 pub use suite::{About, Form, Suite, SuiteError, check, digest, require, samples};
@@ -22,7 +31,16 @@ use loadline_core::Sample;
 
 /// All suites, in the order in which they are listed and documented.
 pub fn all() -> &'static [&'static dyn Suite] {
-    const ALL: &[&dyn Suite] = &[&arithmetic::Arithmetic];
+    const ALL: &[&dyn Suite] = &[
+        &arithmetic::Arithmetic,
+        &word_problems::WordProblems,
+        &knights::Knights,
+        &tracing::Tracing,
+        &instructions::Instructions,
+        &retrieval::Retrieval,
+        &chess::Chess,
+        &languages::Languages,
+    ];
     ALL
 }
 

@@ -41,6 +41,11 @@ impl Stream {
         usize::try_from(self.below(u64::try_from(len).unwrap_or(u64::MAX))).unwrap_or_default()
     }
 
+    /// Uniform on `0..n`; 0 when `n` is 0.
+    pub(crate) fn index_u32(&mut self, n: u32) -> u32 {
+        u32::try_from(self.below(u64::from(n))).unwrap_or_default()
+    }
+
     /// One of these, which must not be empty.
     pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.index(from.len())]

@@ -3,6 +3,9 @@
 //! A test that needs what is not part of the checkout asks here. Where it is missing the test says on standard
 //! error that it was left out; with `LOADLINE_TEST_ALL` set (as `.ci/run` does) it fails instead.
 
+pub mod endpoint;
+pub mod hub;
+
 use std::path::{Path, PathBuf};
 
 /// The root of the checkout.

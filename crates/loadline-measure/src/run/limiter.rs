@@ -297,4 +297,27 @@ mod tests {
         (0..8).for_each(|_| limiter.ended(now, now, Ended::Failed));
         assert_eq!(limiter.limit(), 6);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_the_limit_stays_between_one_and_the_ceiling(
+            max in proptest::option::of(1usize..2000),
+            steps in proptest::collection::vec((0u8..4, 0u64..5000, 0u64..100), 0..400),
+        ) {
+            let (mut limiter, mut now) = (Limiter::new(None, max), Instant::now());
+            for (how, latency, pause) in steps {
+                let began = now;
+                limiter.started(limiter.limit());
+                now += Duration::from_millis(latency);
+                let how = match how {
+                    0 => Ended::RateLimited(Some(Duration::from_millis(pause))),
+                    1 => Ended::Failed,
+                    _ => Ended::Answered,
+                };
+                limiter.ended(now, began, how);
+                now += Duration::from_millis(pause);
+                proptest::prop_assert!((1..=512.min(max.unwrap_or(512))).contains(&limiter.limit()));
+            }
+        }
+    }
 }

@@ -65,13 +65,11 @@ pub(crate) fn open(
     options: &RunOptions,
     scorer: Option<&dyn Scorer>,
 ) -> Result<Opened, RunError> {
-    let there = latest(store, &mut spec)?;
     if options.fresh {
-        if there.is_some() {
-            spec.repeat += 1;
-        }
+        spec.repeat = first_free(store, &spec)?;
         return create(store, spec, options);
     }
+    let there = latest(store, &mut spec)?;
     match there {
         None => {
             refuse_changed_task(store, &spec)?;
@@ -88,8 +86,7 @@ pub(crate) fn open(
 fn latest(store: &Store, spec: &mut EvalSpec) -> Result<Option<RecordReader>, RunError> {
     let mut found = None;
     for repeat in 0.. {
-        let run = EvalSpec { repeat, ..spec.clone() }.run_id().map_err(RecordError::Encode)?;
-        match store.reader(&run) {
+        match store.reader(&numbered(spec, repeat)?) {
             Ok(record) => {
                 spec.repeat = repeat;
                 found = Some(record);
@@ -99,6 +96,20 @@ fn latest(store: &Store, spec: &mut EvalSpec) -> Result<Option<RecordReader>, Ru
         }
     }
     Ok(found)
+}
+
+/// The first number that no run of this specification has. A run that is damaged has its number, too.
+fn first_free(store: &Store, spec: &EvalSpec) -> Result<u32, RunError> {
+    let runs = store.runs()?;
+    let mut repeat = 0;
+    while runs.binary_search(&numbered(spec, repeat)?).is_ok() {
+        repeat += 1;
+    }
+    Ok(repeat)
+}
+
+fn numbered(spec: &EvalSpec, repeat: u32) -> Result<RunId, RunError> {
+    Ok(EvalSpec { repeat, ..spec.clone() }.run_id().map_err(RecordError::Encode)?)
 }
 
 /// An unfinished run of another version of the task would silently be left behind: the user decides.

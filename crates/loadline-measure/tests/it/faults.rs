@@ -222,3 +222,40 @@ async fn retries_can_be_turned_off() {
     assert_eq!(outcome.unwrap().status, RunStatus::SomeErrored);
     assert_eq!(model.calls().len(), 10);
 }
+
+/// Gives the numbers of how many samples were taken from it.
+struct Counted(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl loadline_measure::SampleSource for Counted {
+    fn len(&self) -> u64 {
+        100_000
+    }
+
+    fn iter(
+        &self,
+    ) -> Box<dyn Iterator<Item = Result<loadline_core::Sample, loadline_measure::TaskError>> + Send + '_>
+    {
+        Box::new((0..100_000).map(|index| {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(sum(index))
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_much_fails_few_samples_are_held() {
+    for (concurrency, bound) in [(1, 16), (50, 100)] {
+        let taken = std::sync::Arc::default();
+        let mut task = sums(1);
+        task.samples = Box::new(Counted(std::sync::Arc::clone(&taken)));
+        let base = tokio::time::Instant::now();
+        let model = Scripted::new(move |_, _| match base.elapsed() {
+            early if early < Duration::from_secs(60) => limited(5),
+            _ => fail(ModelErrorKind::Unauthorized),
+        });
+        let place = place();
+        run(&task, &model, &place, &options(concurrency)).await.0.unwrap_err();
+        let taken = taken.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(taken <= bound, "{taken} held at concurrency {concurrency}");
+    }
+}

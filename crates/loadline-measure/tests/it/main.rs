@@ -7,8 +7,10 @@ mod support;
 
 mod adaptive;
 mod budget;
+mod disk;
 mod export;
 mod faults;
+mod golden;
 mod kill;
 mod resume;
 mod scoring;

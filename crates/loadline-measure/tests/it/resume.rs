@@ -94,6 +94,25 @@ async fn a_task_that_changed_is_not_mixed_with_an_unfinished_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_damaged_run_is_refused_and_fresh_starts_beside_it() {
+    let model = Scripted::right(1);
+    let place = place();
+    let budget = "5-requests".parse().unwrap();
+    let first = run(&sums(20), &model, &place, &RunOptions { budget, ..options(5) }).await.0.unwrap();
+    let log = place.store.run_dir(&first.run).join("log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let error = run(&sums(20), &model, &place, &options(5)).await.0.unwrap_err();
+    assert!(matches!(error, RunError::Record(_)), "{error}");
+    assert!(error.hint().unwrap().contains("--fresh"));
+    let fresh = RunOptions { fresh: true, ..options(5) };
+    let outcome = run(&sums(20), &model, &place, &fresh).await.0.unwrap();
+    assert_eq!((outcome.status, outcome.results.spec.repeat), (RunStatus::Complete, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_processes_never_share_a_record() {
     let model = Scripted::right(1);
     let place = place();

@@ -7,15 +7,17 @@ use loadline_stats::hierarchical::ClusterCounts;
 use loadline_stats::paired::PairedTable;
 use loadline_stats::proportion::Proportion;
 use loadline_stats::ratio::F1Accumulator;
-use loadline_stats::{Accumulator, Estimate, Level, unpaired};
+#[cfg(test)]
+use loadline_stats::unpaired;
+use loadline_stats::{Accumulator, Estimate, Level};
 
 use crate::simulate::{Stream, binomial, hypergeometric};
 
 /// Mean and least coverage over a set of truths.
 #[derive(Clone, Copy, Debug)]
-struct Coverage {
-    mean: f64,
-    least: f64,
+pub struct Coverage {
+    pub mean: f64,
+    pub least: f64,
 }
 
 impl Coverage {
@@ -28,12 +30,12 @@ impl Coverage {
     }
 }
 
-fn percents(step: usize) -> impl Iterator<Item = f64> {
+pub fn percents(step: usize) -> impl Iterator<Item = f64> {
     (1..100).step_by(step).map(|percent| percent as f64 / 100.0)
 }
 
 /// Exact coverage of a single proportion at p = 1 %, 2 %, …, 99 %.
-fn single(n: u64, method: impl Fn(Proportion) -> Estimate) -> Coverage {
+pub fn single(n: u64, method: impl Fn(Proportion) -> Estimate) -> Coverage {
     let intervals: Vec<_> = (0..=n).map(|k| method(Proportion::new(k, n).unwrap()).interval).collect();
     Coverage::over(percents(1).map(|p| {
         binomial(n, p).iter().zip(&intervals).map(|(m, i)| if i.contains(p) { *m } else { 0.0 }).sum()
@@ -56,7 +58,7 @@ fn single_proportions_hold_their_level() {
 }
 
 /// Exact coverage of the bank score by a sample of `n` from `bank` items, over banks with each number of right items.
-fn finite_bank(n: u64, bank: u64) -> Coverage {
+pub fn finite_bank(n: u64, bank: u64) -> Coverage {
     let intervals: Vec<_> = (0..=n)
         .map(|k| Proportion::new(k, n).unwrap().wilson_finite_bank(bank, Level::P95).unwrap().interval)
         .collect();
@@ -76,7 +78,7 @@ fn bank_scores_hold_their_level() {
 }
 
 /// Exact coverage of a paired difference, over discordant shares (A only, B only) on a grid.
-fn paired(n: u64, method: impl Fn(PairedTable) -> Estimate) -> Coverage {
+pub fn paired(n: u64, method: impl Fn(PairedTable) -> Estimate) -> Coverage {
     let mut outcomes = Vec::new();
     for a_only in 0..=n {
         for b_only in 0..=n - a_only {
@@ -114,7 +116,7 @@ fn paired_differences_hold_their_level() {
 }
 
 /// Exact coverage of an unpaired difference at equal group sizes, over pairs of shares.
-fn independent(n: u64, method: impl Fn(Proportion, Proportion) -> Estimate) -> Coverage {
+pub fn independent(n: u64, method: impl Fn(Proportion, Proportion) -> Estimate) -> Coverage {
     let proportion = |k| Proportion::new(k, n).unwrap();
     let intervals: Vec<Vec<_>> =
         (0..=n).map(|k| (0..=n).map(|l| method(proportion(k), proportion(l)).interval).collect()).collect();
@@ -139,7 +141,7 @@ fn unpaired_differences_hold_their_level() {
 }
 
 /// Share of simulated runs whose interval holds the truth, with its binomial standard error.
-fn simulated(runs: u32, truth: f64, seed: u64, run: impl Fn(&mut Stream) -> Estimate) -> (f64, f64) {
+pub fn simulated(runs: u32, truth: f64, seed: u64, run: impl Fn(&mut Stream) -> Estimate) -> (f64, f64) {
     let mut stream = Stream::new(seed);
     let held = (0..runs).filter(|_| run(&mut stream).interval.contains(truth)).count() as f64;
     let share = held / f64::from(runs);
@@ -151,7 +153,7 @@ fn simulated(runs: u32, truth: f64, seed: u64, run: impl Fn(&mut Stream) -> Esti
 }
 
 /// Clusters of ten right-or-wrong scores with intracluster correlation `icc`.
-fn clustered(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
+pub fn clustered(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
     let spread = 1.0 / icc - 1.0;
     simulated(runs, share, 17, |stream| {
         let mut scores = Accumulator::new();
@@ -165,7 +167,7 @@ fn clustered(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
 }
 
 /// The same data by the hierarchical model.
-fn hierarchical(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
+pub fn hierarchical(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
     let spread = 1.0 / icc - 1.0;
     simulated(runs, share, 17, |stream| {
         let mut counts = ClusterCounts::new();
@@ -179,7 +181,7 @@ fn hierarchical(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
 }
 
 /// The same data, with the clusters left out of account.
-fn clusters_ignored(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
+pub fn clusters_ignored(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64) {
     let spread = 1.0 / icc - 1.0;
     simulated(runs, share, 17, |stream| {
         let mut scores = Accumulator::new();
@@ -192,7 +194,7 @@ fn clusters_ignored(runs: u32, clusters: u32, share: f64, icc: f64) -> (f64, f64
 }
 
 /// Means of graded scores from Beta(a, b).
-fn graded(runs: u32, n: u32, a: f64, b: f64) -> (f64, f64) {
+pub fn graded(runs: u32, n: u32, a: f64, b: f64) -> (f64, f64) {
     simulated(runs, a / (a + b), 23, |stream| {
         let mut scores = Accumulator::new();
         (0..n).for_each(|_| scores.push(stream.beta(a, b), None).unwrap());
@@ -201,7 +203,7 @@ fn graded(runs: u32, n: u32, a: f64, b: f64) -> (f64, f64) {
 }
 
 /// Differences of graded scores with a common part, paired and clustered by tens.
-fn graded_pairs(runs: u32, clusters: u32) -> (f64, f64) {
+pub fn graded_pairs(runs: u32, clusters: u32) -> (f64, f64) {
     // E(A) - E(B) = 0.7 × (0.6 - 0.5): each score is 0.3 of the item's ease plus 0.7 of its own.
     simulated(runs, 0.7 * 0.1, 29, |stream| {
         let mut pairs = Vec::new();
@@ -221,7 +223,7 @@ fn graded_pairs(runs: u32, clusters: u32) -> (f64, f64) {
 }
 
 /// F1 with shares of true positives, false positives and false negatives.
-fn f1(runs: u32, n: u32, [tp, fp, fn_]: [f64; 3]) -> (f64, f64) {
+pub fn f1(runs: u32, n: u32, [tp, fp, fn_]: [f64; 3]) -> (f64, f64) {
     simulated(runs, 2.0 * tp / (2.0 * tp + fp + fn_), 31, |stream| {
         let mut table = F1Accumulator::new();
         for _ in 0..n {
@@ -235,6 +237,7 @@ fn f1(runs: u32, n: u32, [tp, fp, fn_]: [f64; 3]) -> (f64, f64) {
 }
 
 /// Asserts a simulated coverage, with four standard errors of the simulation for tolerance.
+#[cfg(test)]
 fn assert_held((share, error): (f64, f64), at_least: f64, what: &str) {
     assert!(share + 4.0 * error >= at_least, "{what}: {share} ± {error}, expected at least {at_least}");
 }
@@ -251,6 +254,11 @@ fn clustered_means_hold_their_level_and_ignoring_clusters_does_not() {
 }
 
 #[test]
+fn hierarchical_posteriors_hold_their_level() {
+    assert_held(hierarchical(60, 10, 0.6, 0.3), 0.93, "hierarchical Beta");
+}
+
+#[test]
 fn graded_means_and_f1_hold_their_level() {
     assert_held(graded(500, 20, 2.0, 2.0), 0.945, "graded, symmetric");
     assert_held(graded(500, 50, 5.0, 1.0), 0.935, "graded, skewed");
@@ -260,7 +268,7 @@ fn graded_means_and_f1_hold_their_level() {
 
 /// The exact chance that a gate with threshold `threshold` passes (fails) within `cap` scores when the true mean is `p`,
 /// and the mean number of scores it takes: forward over (scores seen, successes), decided paths taken out.
-fn gate(threshold: f64, p: f64, alpha: f64, cap: usize) -> (f64, f64, f64) {
+pub fn gate(threshold: f64, p: f64, alpha: f64, cap: usize) -> (f64, f64, f64) {
     let mut live: Vec<Option<(f64, Gate)>> = vec![None; cap + 2];
     live[0] = Some((1.0, Gate::new(threshold, alpha).unwrap()));
     let (mut passed, mut failed, mut looked) = (0.0, 0.0, 0.0);
@@ -329,71 +337,4 @@ fn a_gate_of_graded_scores_holds_its_level() {
         passes as f64 / f64::from(runs) <= 0.05 + 3.0 * (0.05 * 0.95 / f64::from(runs)).sqrt(),
         "{passes}"
     );
-}
-
-/// Prints the tables of `docs/statistics.md`.
-#[test]
-#[ignore = "prints the coverage tables; takes a minute"]
-fn coverage_table() {
-    let show = |c: Coverage| format!("{:.1} ({:.1})", 100.0 * c.mean, 100.0 * c.least);
-    println!("| n | Wilson | Clopper-Pearson | Jeffreys | uniform Beta |\n|---|---|---|---|---|");
-    for n in [5, 10, 20, 50, 100, 500] {
-        let row = [
-            single(n, |p| p.wilson(Level::P95)),
-            single(n, |p| p.clopper_pearson(Level::P95)),
-            single(n, |p| p.jeffreys(Level::P95)),
-            single(n, |p| p.uniform_beta(Level::P95)),
-        ];
-        println!("| {n} | {} |", row.map(show).join(" | "));
-    }
-    println!("\n| n of J | Wilson, finite bank |\n|---|---|");
-    for (n, bank) in [(10, 100), (50, 100), (90, 100), (20, 541), (200, 541)] {
-        println!("| {n} of {bank} | {} |", show(finite_bank(n, bank)));
-    }
-    println!("\n| n | Tango | Newcombe, paired | Newcombe, unpaired |\n|---|---|---|---|");
-    for n in [10, 20, 50, 100] {
-        let row = [
-            paired(n, |t| t.tango(Level::P95)),
-            paired(n, |t| t.newcombe(Level::P95)),
-            independent(n, |a, b| unpaired::newcombe(a, b, Level::P95)),
-        ];
-        println!("| {n} | {} |", row.map(show).join(" | "));
-    }
-    simulated_tables();
-}
-
-fn show_simulated((share, error): (f64, f64)) -> String {
-    format!("{:.1} ± {:.1}", 100.0 * share, 100.0 * error)
-}
-
-fn simulated_tables() {
-    let show = show_simulated;
-    println!("\n| share right, ICC | clusters | t, clustered | clusters ignored |\n|---|---|---|---|");
-    for (share, icc) in [(0.5, 0.1), (0.6, 0.3), (0.8, 0.3), (0.95, 0.1), (0.95, 0.3)] {
-        for clusters in [5, 10, 30, 100] {
-            let row = [clustered(2000, clusters, share, icc), clusters_ignored(2000, clusters, share, icc)];
-            println!("| {share}, {icc} | {clusters} | {} |", row.map(show).join(" | "));
-        }
-    }
-    println!("\n| graded scores | n = 10 | n = 30 | n = 100 |\n|---|---|---|---|");
-    for (a, b) in [(2.0, 2.0), (5.0, 1.0), (0.5, 0.5), (20.0, 1.0)] {
-        println!("| Beta({a}, {b}) | {} |", [10, 30, 100].map(|n| show(graded(4000, n, a, b))).join(" | "));
-    }
-    println!("\n| F1 | n = 30 | n = 100 | n = 300 |\n|---|---|---|---|");
-    for shares in [[0.3, 0.1, 0.1], [0.5, 0.01, 0.01], [0.05, 0.05, 0.05]] {
-        let truth = 2.0 * shares[0] / (2.0 * shares[0] + shares[1] + shares[2]);
-        println!("| {truth:.2} | {} |", [30, 100, 300].map(|n| show(f1(4000, n, shares))).join(" | "));
-    }
-    println!("\n| share right, ICC | clusters | hierarchical Beta |\n|---|---|---|");
-    for (share, icc, clusters) in
-        [(0.6, 0.3, 10), (0.6, 0.3, 30), (0.95, 0.3, 10), (0.95, 0.3, 30), (0.95, 0.1, 30)]
-    {
-        println!("| {share}, {icc} | {clusters} | {} |", show(hierarchical(300, clusters, share, icc)));
-    }
-    println!("\npaired t, clustered, 20 clusters: {}", show(graded_pairs(2000, 20)));
-    println!("\n| true share | passed | failed | mean scores looked at |\n|---|---|---|---|");
-    for p in [0.70, 0.75, 0.80, 0.85, 0.90, 0.95] {
-        let (passed, failed, looked) = gate(0.8, p, 0.05, 1000);
-        println!("| {p:.2} | {:.1} % | {:.1} % | {looked:.0} |", 100.0 * passed, 100.0 * failed);
-    }
 }
