@@ -8,24 +8,25 @@
 //! 2. The *stated answer* is what follows the last marker: `Answer:`, `The answer is`, `תשובה:`, `התשובה היא`,
 //!    `答案：`, `答案是` and their like, to the end of the line (the next line with text on it when nothing follows
 //!    on the same one). Where no marker stands, it is the inside of the last `\boxed{…}`.
-//! 3. An integer is read from the stated answer: after its last `=` if it has one, the first number. With a
-//!    marker and no number behind it nothing is read. With neither marker nor box, the last number of the
-//!    whole text is read.
+//! 3. An integer is read from the stated answer: the first number; where there is a `=`, the first number after the
+//!    last one, unless a number alone stands before the first one (`42 = 6 × 7`). With a marker and no number
+//!    behind it nothing is read. With neither marker nor box, the last number of the whole text is read.
 //! 4. A number may have a sign, thousands separators (`1,234`, `1 234` with a narrow space, `1_234`, `1'234`,
-//!    `1.234.567`, `1{,}234`), a fraction of zeros (`42.0`), a unit or a currency sign, emphasis around it,
+//!    `1.234.567`, `1{,}234`, in a stated answer also `1 234` with a plain space), a fraction of zeros (`42.0`), a unit or a currency sign, emphasis around it,
 //!    a full stop after it. A fraction that is not zero, an exponent or a quotient (`84/2`) is a number, but
 //!    not an integer, so it is never right. In a stated answer without digits a number in Chinese characters counts.
+
+mod number;
+
+use self::number::THIN;
 
 /// The integer that a text answers with, in plain decimal digits with `-` when it is negative; or the number as
 /// written when it is not an integer. `None` when no number can be read.
 pub fn integer(text: &str) -> Option<String> {
     let folded = fold(text);
     match stated_in(&folded) {
-        Some(stated) => {
-            let tail = stated.rsplit_once('=').map_or(stated, |(_, tail)| tail);
-            numbers(tail).next().or_else(|| chinese_number(tail))
-        }
-        None => numbers(&folded).last(),
+        Some(stated) => number::stated(stated),
+        None => number::last(&folded),
     }
 }
 
@@ -74,9 +75,6 @@ pub fn fold(text: &str) -> String {
     plain.chars().map(|c| if matches!(c, '`' | '$') { ' ' } else { c }).collect()
 }
 
-/// The space that stands between groups of digits, after [`fold`].
-const THIN: char = '\u{202f}';
-
 /// The character as far from `to` as `c` is from `from`.
 fn shifted(c: char, from: u32, to: char) -> char {
     char::from_u32(u32::from(c).wrapping_sub(from).wrapping_add(u32::from(to))).unwrap_or(c)
@@ -87,6 +85,9 @@ const MARKERS: [&str; 4] = ["answer", "תשובה", "答案", "答"];
 
 /// What may stand between such a word and the answer; without one of them the word announces nothing.
 const CONNECTORS: [&str; 9] = [":", "is", "=", "היא", "הוא", "היה", "是", "为", "為"];
+
+/// What may stand before a connector.
+const ASIDES: [&str; 5] = ["to the question", "to this question", "הסופית", "סופית", "הנכונה"];
 
 /// Rule 2, on folded text.
 fn stated_in(folded: &str) -> Option<&str> {
@@ -101,13 +102,20 @@ fn marker_end(folded: &str) -> Option<usize> {
     let small = folded.to_ascii_lowercase();
     let mut found: Vec<(usize, &str)> = MARKERS.iter().flat_map(|word| small.match_indices(*word)).collect();
     found.sort_unstable_by_key(|(at, word)| (*at, word.len()));
-    found.into_iter().rev().find_map(|(at, word)| after_connectors(&small, at + word.len()))
+    found
+        .into_iter()
+        .rev()
+        // 解答 announces the working, not its result.
+        .filter(|(at, word)| !(*word == "答" && small[..*at].ends_with('解')))
+        .find_map(|(at, word)| after_connectors(&small, at + word.len()))
 }
 
 /// Where the answer begins when a marker ends at `from`: behind at least one connector.
 fn after_connectors(small: &str, from: usize) -> Option<usize> {
     let skip = |text: &str| text.trim_start_matches([' ', '\t', '*', '"', '_', THIN]).len();
     let mut rest = &small[from..];
+    rest = &rest[rest.len() - skip(rest)..];
+    rest = ASIDES.iter().find_map(|aside| rest.strip_prefix(*aside)).unwrap_or(rest);
     let mut found = false;
     loop {
         rest = &rest[rest.len() - skip(rest)..];
@@ -146,160 +154,6 @@ fn box_inside(text: &str) -> &str {
         }
     }
     inside
-}
-
-/// The numbers in a folded text, from left to right, as [`integer`] gives them.
-fn numbers(text: &str) -> impl Iterator<Item = String> + '_ {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while at < bytes.len() {
-            if !bytes[at].is_ascii_digit() {
-                at += 1;
-                continue;
-            }
-            let start = at;
-            let glued = start > 0 && (bytes[start - 1].is_ascii_alphabetic() || bytes[start - 1] == b'_');
-            let (number, end) = number_at(text, start);
-            at = end;
-            if !glued {
-                return Some(number);
-            }
-        }
-        None
-    })
-}
-
-/// The number that begins at a digit, and where it ends. Rule 4.
-fn number_at(text: &str, start: usize) -> (String, usize) {
-    let first = digits(&text[start..]);
-    let mut whole = first.to_owned();
-    let mut end = start + first.len();
-    if first.len() <= 3 {
-        let mut separator = None;
-        while let Some((by, group)) = group_at(&text[end..], separator) {
-            whole.push_str(group);
-            end += by.len_utf8() + group.len();
-            separator = Some(by);
-        }
-    }
-    let mut shown = whole.trim_start_matches('0').to_owned();
-    if shown.is_empty() {
-        shown.push('0');
-    }
-    if negative(&text[..start]) && shown != "0" {
-        shown.insert(0, '-');
-    }
-    // What follows may make it something else than an integer.
-    let rest = &text[end..];
-    let mut after = rest.chars();
-    let fraction = match after.next() {
-        Some('.' | '/' | '^') => digits(after.as_str()),
-        Some('e' | 'E') => digits(after.as_str().trim_start_matches(['+', '-'])),
-        _ => "",
-    };
-    if fraction.is_empty() {
-        return (shown, end);
-    }
-    let fraction_end = text.len() - rest.len() + rest.find(fraction).unwrap_or_default() + fraction.len();
-    if !(rest.starts_with('.') && fraction.bytes().all(|b| b == b'0')) {
-        shown.push_str(&text[end..fraction_end]);
-    }
-    (shown, fraction_end)
-}
-
-/// The ASCII digits that a text begins with.
-fn digits(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    &text[..end]
-}
-
-/// A separator and exactly three digits at the start of the text; the separator is the `previous` one where there
-/// is one. The first full stop separates only when two such groups follow one another, else it begins a fraction.
-fn group_at(text: &str, previous: Option<char>) -> Option<(char, &str)> {
-    let separator = text.chars().next()?;
-    let group = |text: &'_ str| digits(text).len() == 3;
-    let rest = &text[separator.len_utf8()..];
-    let separates = match (separator, previous) {
-        (_, Some(previous)) => separator == previous,
-        (',' | '\'' | '_' | THIN, None) => true,
-        ('.', None) => rest.get(3..).and_then(|rest| rest.strip_prefix('.')).is_some_and(group),
-        _ => false,
-    };
-    (separates && group(rest)).then(|| (separator, &rest[..3]))
-}
-
-/// Whether what stands before a number makes it negative: a minus sign that is not between two things.
-fn negative(before: &str) -> bool {
-    before
-        .strip_suffix('-')
-        .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | ']' | '-')))
-}
-
-/// The first number in Chinese characters, at most 20 of them.
-fn chinese_number(text: &str) -> Option<String> {
-    let run: Vec<char> = text
-        .chars()
-        .skip_while(|c| chinese(*c).is_none())
-        .take_while(|c| chinese(*c).is_some())
-        .take(20)
-        .collect();
-    let values: Vec<Chinese> = run.iter().filter_map(|c| chinese(*c)).collect();
-    if values.is_empty() {
-        return None;
-    }
-    let (mut total, mut section, mut digit) = (0_u64, 0_u64, 0_u64);
-    let mut has_unit = false;
-    for value in values {
-        match value {
-            // Digits side by side are read by place (二〇二六).
-            Chinese::Digit(value) if has_unit => digit = value,
-            Chinese::Digit(value) => digit = digit.checked_mul(10)?.checked_add(value)?,
-            Chinese::Unit(unit) => {
-                has_unit = true;
-                section = section
-                    .checked_add(digit.max(u64::from(digit == 0 && section == 0)).checked_mul(unit)?)?;
-                digit = 0;
-            }
-            Chinese::Section(unit) => {
-                has_unit = true;
-                total = total.checked_add(section.checked_add(digit)?.checked_mul(unit)?)?;
-                (section, digit) = (0, 0);
-            }
-        }
-    }
-    Some(total.checked_add(section)?.checked_add(digit)?.to_string())
-}
-
-/// A character of a Chinese number.
-#[derive(Clone, Copy)]
-enum Chinese {
-    Digit(u64),
-    /// Multiplies the digit before it.
-    Unit(u64),
-    /// Multiplies everything since the last of its kind.
-    Section(u64),
-}
-
-fn chinese(c: char) -> Option<Chinese> {
-    Some(match c {
-        '零' | '〇' => Chinese::Digit(0),
-        '一' => Chinese::Digit(1),
-        '二' | '两' | '兩' => Chinese::Digit(2),
-        '三' => Chinese::Digit(3),
-        '四' => Chinese::Digit(4),
-        '五' => Chinese::Digit(5),
-        '六' => Chinese::Digit(6),
-        '七' => Chinese::Digit(7),
-        '八' => Chinese::Digit(8),
-        '九' => Chinese::Digit(9),
-        '十' => Chinese::Unit(10),
-        '百' => Chinese::Unit(100),
-        '千' => Chinese::Unit(1000),
-        '万' | '萬' => Chinese::Section(10_000),
-        '亿' | '億' => Chinese::Section(100_000_000),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -348,6 +202,16 @@ mod tests {
             "Answer: +42",
             "answer is = 42",
             "ANSWER: 42",
+            "Answer: 42 = 6 × 7",
+            "Answer: 6 × 7 = 42 = 42.0",
+            "Answer: [42]",
+            "The answer to the question is 42",
+            "Final Answer: The final answer is $\\boxed{42}$. I hope it is correct.",
+            "#### 42",
+            "התשובה הסופית היא: **42**",
+            "解答：先算40，再加2，共42",
+            "回答：42个",
+            "Answer: 42 (3 boxes of 14)",
         ] {
             assert_eq!(read(text).as_deref(), Some("42"), "{text}");
         }
@@ -366,6 +230,7 @@ mod tests {
             "Answer: $1{,}234{,}567$",
             "Answer: 1\\,234\\,567",
             "Answer: 1，234，567",
+            "Answer: 1 234 567 tiles",
             "答案：一百二十三万四千五百六十七",
         ] {
             assert_eq!(read(text).as_deref(), Some("1234567"), "{text}");
@@ -401,21 +266,6 @@ mod tests {
     fn nothing_is_read_where_nothing_is_stated() {
         for text in ["", "no idea", "I counted 41.\nAnswer: I do not know.", "x2", "Answer:", "\\boxed{}"] {
             assert_eq!(read(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn chinese_numbers() {
-        for (text, value) in [
-            ("十", "10"),
-            ("十七", "17"),
-            ("两百零五", "205"),
-            ("三千", "3000"),
-            ("一万零二十", "10020"),
-            ("二〇二六", "2026"),
-            ("一亿", "100000000"),
-        ] {
-            assert_eq!(chinese_number(text).as_deref(), Some(value), "{text}");
         }
     }
 

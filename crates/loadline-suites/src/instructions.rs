@@ -7,7 +7,7 @@ use loadline_core::{ModelOutput, Sample, Score, Value};
 use serde_json::Map;
 
 use self::compose::Brief;
-use self::rule::{Rule, quoted};
+use self::rule::Rule;
 use crate::item::{Item, exact_match};
 use crate::seed::Seed;
 use crate::stream::Stream;
@@ -66,10 +66,11 @@ impl Suite for Instructions {
         let listed: Vec<String> =
             (1..).zip(&brief.rules).map(|(number, rule)| format!("{number}. {}", rule.says())).collect();
         let prompt = format!(
-            "Write a short text in English about {}. The details are up to you, but use both of the words {}.\n\n\
-             Follow {}:\n{}\n\nReply with the text only.",
+            "Write a short text in English about {}. The details are up to you, but use the words \"{}\" \
+             and \"{}\".\n\nFollow {}:\n{}\n\nReply with the text only.",
             topic_of(stream, &brief),
-            quoted(&[brief.job.to_owned(), brief.object.to_owned()]),
+            brief.job,
+            brief.object,
             if listed.len() == 1 { "this rule" } else { "all of these rules" },
             listed.join("\n")
         );

@@ -100,6 +100,7 @@ impl Item {
     ) -> Sample {
         let gold = self.gold_place().min(wrong.len());
         let mut options: Vec<&str> = wrong.iter().map(String::as_str).collect();
+        self.stream("order").shuffle(&mut options);
         options.insert(gold, right);
         Sample {
             id: self.id(),

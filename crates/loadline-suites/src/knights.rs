@@ -181,18 +181,18 @@ impl Puzzle {
         phrase(&self.names, &knights)
     }
 
-    /// Three wrong worlds, different from the right one in few people.
+    /// Three wrong worlds. With two groups of one or two people each, they are the right world with the first
+    /// group turned round, with the second, and with both. So each of the four worlds differs from the others as
+    /// every other does, and the right one does not stand out among them.
     fn near_worlds(&self, stream: &mut Stream) -> Vec<World> {
         let people = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let mut wrong: Vec<World> = Vec::new();
-        while wrong.len() < 3 {
-            let flips = 1 << stream.index_u32(people) | 1 << stream.index_u32(people);
-            let world = self.world ^ flips;
-            if !wrong.contains(&world) {
-                wrong.push(world);
-            }
-        }
-        wrong
+        let mut order: Vec<u32> = (0..people).collect();
+        stream.shuffle(&mut order);
+        let first = 1 + stream.index((order.len() - 1).min(2));
+        let second = 1 + stream.index((order.len() - first).min(2));
+        let turned = |group: &[u32]| group.iter().fold(0, |mask: World, person| mask | 1 << person);
+        let (a, b) = (turned(&order[..first]), turned(&order[first..first + second]));
+        vec![self.world ^ a, self.world ^ b, self.world ^ a ^ b]
     }
 }
 

@@ -30,38 +30,35 @@ pub(crate) fn wrong_answer(sample: &Sample) -> String {
     format!("Answer: {}", right.unwrap_or_default().wrapping_add(1))
 }
 
-/// Three wrong answers to offer beside `right`: the ones proposed, as far as they are different and not right,
-/// then numbers of the same sign and length that differ from it by a digit.
-pub(crate) fn distractors(stream: &mut Stream, right: i64, proposed: &[i64]) -> Vec<String> {
-    let mut wrong: Vec<i64> = Vec::new();
-    let usable =
-        |value: i64, wrong: &[i64]| value != right && !wrong.contains(&value) && (value < 0) == (right < 0);
-    for &value in proposed {
-        if wrong.len() < 3 && usable(value, &wrong) {
-            wrong.push(value);
-        }
-    }
+/// Three wrong answers to offer beside `right`: with two distances `a` and `b`, the numbers `right ± a`,
+/// `right ± b` and the sum of both steps, each sign drawn.
+///
+/// The four numbers are the corners of a parallelogram and the right one is any corner: it is no likelier than the
+/// others to be the smallest, the largest or the one in the middle. All have the same number of digits, since
+/// summed log-likelihoods favour short answers. Where possible one distance is that to one of the `slips`, the
+/// results of plausible mistakes.
+pub(crate) fn distractors(stream: &mut Stream, right: i64, slips: &[i64]) -> Vec<String> {
+    let size = right.abs();
     let length = digits(right);
-    for _ in 0..64 {
-        if wrong.len() == 3 {
-            break;
-        }
-        let place = 10_i64.pow(u32::try_from(stream.below(u64::from(length))).unwrap_or_default());
-        let step = place * stream.between(1, 3);
-        let value = if stream.one_in(1, 2) { right + step } else { right - step };
-        if usable(value, &wrong) && digits(value) == length {
-            wrong.push(value);
-        }
-    }
-    // Reached only where few numbers are as long as the right one.
-    let mut next = right;
-    while wrong.len() < 3 {
-        next += if right < 0 { -1 } else { 1 };
-        if usable(next, &wrong) {
-            wrong.push(next);
-        }
-    }
-    wrong.iter().map(i64::to_string).collect()
+    let (low, high) = if length == 1 { (0, 9) } else { (10_i64.pow(length - 1), 10_i64.pow(length) - 1) };
+    let room = (size - low).min(high - size);
+    let slips: Vec<i64> =
+        slips.iter().map(|slip| (slip - right).abs()).filter(|far| (1..room).contains(far)).collect();
+    let slip = (!slips.is_empty()).then(|| *stream.choose(&slips));
+    let mut step = || 10_i64.pow(stream.index_u32(length)) * stream.between(1, 9);
+    let drawn = (0..64).map(|_| (slip.unwrap_or_else(&mut step), step()));
+    let fits = |(a, b): &(i64, i64)| a != b && a + b <= room;
+    let Some((a, b)) = drawn.into_iter().find(fits).or((room >= 3).then_some((1, 2))) else {
+        // Too near to the numbers with more or fewer digits: the nearest there are.
+        let sign = if right < 0 { -1 } else { 1 };
+        let near = ((size - 3).max(low)..=(size + 3).min(high)).filter(|other| *other != size);
+        let mut near: Vec<i64> = near.collect();
+        near.sort_by_key(|other| other.abs_diff(size));
+        return near.iter().take(3).map(|other| (other * sign).to_string()).collect();
+    };
+    let mut signed = |far: i64| if stream.one_in(1, 2) { far } else { -far };
+    let (a, b) = (signed(a), signed(b));
+    [right + a, right + b, right + a + b].iter().map(i64::to_string).collect()
 }
 
 /// The chance of a number drawn evenly from a level's range of results, both ends included.

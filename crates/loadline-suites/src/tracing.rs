@@ -162,7 +162,7 @@ fn assignments(stream: &mut Stream) -> Vec<Stmt> {
     let fourth = Expr::from(*stream.choose(&v[..3])).op(plus_or_minus(stream), two_digits(stream));
     program.push(Stmt::Set(v[3], fourth));
     let again = Expr::from(v[3]).op(plus_or_minus(stream), two_digits(stream));
-    program.push(Stmt::Set(*stream.choose(&v[..2]), again));
+    program.push(Stmt::Set(v[stream.index(2)], again));
     let last = Expr::from(*stream.choose(&v[..2])).op(plus_or_minus(stream), v[2]);
     program.push(Stmt::Print(last));
     program

@@ -136,7 +136,7 @@ impl Rule {
 }
 
 /// Words in double quotes with commas between them.
-pub(super) fn quoted(words: &[String]) -> String {
+fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 

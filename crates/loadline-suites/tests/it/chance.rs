@@ -5,7 +5,7 @@ use loadline_core::Sample;
 use loadline_suites::{Form, Seed, Suite, all, find};
 
 use crate::solve::chess;
-use crate::support::{Guesser, chose, prompt, value, wrote};
+use crate::support::{Guesser, chose, options, prompt, value, wrote};
 
 /// Whether so many right ones of `n` are within four standard errors (and one whole answer) of the chance.
 fn within(hits: f64, n: u64, chance: f64) -> bool {
@@ -36,6 +36,45 @@ fn guess(suite: &dyn Suite, form: Form, n: u64, mut answer: impl FnMut(&Sample, 
 fn choosing_at_random() {
     for suite in all().iter().filter(|suite| suite.forms().contains(&Form::Choice)) {
         guess(*suite, Form::Choice, if suite.name() == "chess" { 150 } else { 400 }, |_, _| String::new());
+    }
+}
+
+/// Summed log-likelihoods lean towards short and small answers. The right option must not be the shortest, the
+/// smallest or the largest more often than the others are.
+#[test]
+fn choosing_by_length_or_size() {
+    type Cost = fn(&str) -> i64;
+    let habits: [(&str, Cost); 4] = [
+        ("shortest", |option| i64::try_from(option.len()).unwrap()),
+        ("longest", |option| -i64::try_from(option.len()).unwrap()),
+        ("smallest", |option| option.parse().unwrap_or_default()),
+        ("largest", |option| -option.parse::<i64>().unwrap_or_default()),
+    ];
+    for suite in all().iter().filter(|suite| suite.forms().contains(&Form::Choice)) {
+        let n = if suite.name() == "chess" { 150 } else { 400 };
+        for level in 1..=suite.last_level() {
+            let samples: Vec<Sample> = (0..n)
+                // One language is enough: the options are the same in all.
+                .map(|i| if suite.name() == "languages" { 3 * i } else { i })
+                .map(|index| suite.sample(&Seed::from_u64(21), Form::Choice, level, index))
+                .collect();
+            for (habit, cost) in habits {
+                let mut guesser = Guesser(5);
+                let hits = samples.iter().filter(|sample| {
+                    let costs: Vec<i64> = options(sample).iter().map(|option| cost(option)).collect();
+                    let best = costs.iter().min().unwrap();
+                    let tied: Vec<usize> = (0..costs.len()).filter(|place| costs[*place] == *best).collect();
+                    Some(tied[guesser.index(tied.len())]) == sample.gold
+                });
+                #[expect(clippy::cast_precision_loss, reason = "small")]
+                let hits = hits.count() as f64;
+                assert!(
+                    within(hits, n, 0.25),
+                    "{} {level}: the {habit} is right {hits} times of {n}",
+                    suite.name()
+                );
+            }
+        }
     }
 }
 
