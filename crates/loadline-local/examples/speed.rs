@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: speed FILE [--precision int8|f32] [--threads N] [--runs N]";
     let file = PathBuf::from(arguments.next().ok_or(usage)?);
-    let (mut options, mut runs) = (LocalOptions { threads: Some(std::num::NonZeroUsize::MIN), ..Default::default() }, 3);
+    let (mut options, mut runs) =
+        (LocalOptions { threads: Some(std::num::NonZeroUsize::MIN), ..Default::default() }, 3);
     while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
         match name.as_str() {
             "--precision" => options.precision = value.parse()?,

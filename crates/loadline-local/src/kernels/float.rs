@@ -16,7 +16,10 @@ pub(crate) fn outer<S: Simd, const M: usize, const T: usize>(
     let b: [&[Lanes]; T] = std::array::from_fn(|t| &b[t][..length]);
     let mut running = *sums;
     for j in 0..length {
-        let lanes: [S::Floats; T] = std::array::from_fn(|t| simd.load(&b[t][j]));
+        let mut lanes = [simd.load(&b[0][j]); T];
+        for t in 1..T {
+            lanes[t] = simd.load(&b[t][j]);
+        }
         for m in 0..M {
             let value = simd.splat(a[m][j]);
             for t in 0..T {

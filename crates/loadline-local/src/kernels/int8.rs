@@ -68,20 +68,34 @@ pub(crate) fn quantise_row(input: &[f32], words: &mut [[i32; 8]], scales: &mut [
         let mut block = [0.0f32; UNIT];
         block[..values.len()].copy_from_slice(values);
         let mut largest = [0.0f32; LANES];
-        for i in 0..UNIT {
-            let size = block[i].abs();
-            largest[i % LANES] = if size > largest[i % LANES] { size } else { largest[i % LANES] };
+        let mut check = [0.0f32; LANES];
+        for half in block.as_chunks::<LANES>().0 {
+            for i in 0..LANES {
+                let size = half[i].abs();
+                largest[i] = if size > largest[i] { size } else { largest[i] };
+                // What is not finite must not be rounded to something that is.
+                check[i] += half[i] * 0.0;
+            }
         }
         let largest = largest.into_iter().fold(0.0f32, f32::max);
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let bytes: [i8; UNIT] = std::array::from_fn(|i| (block[i] * inverse).round_ties_even() as i8);
-        let sum =
-            |half: usize| bytes[half * 16..half * 16 + 16].iter().map(|byte| i32::from(*byte)).sum::<i32>();
-        scales[unit] = largest / 127.0;
-        sums[unit] = [sum(0), sum(1)];
-        words[unit] = std::array::from_fn(|i| {
-            i32::from_le_bytes(std::array::from_fn(|j| bytes[4 * i + j].cast_unsigned()))
-        });
+        scales[unit] = largest / 127.0 + check.iter().sum::<f32>();
+        // Adding 1.5 · 2²³ leaves the rounded number in the low bits.
+        const ROUND: f32 = 12_582_912.0;
+        let mut bytes = [0u8; UNIT];
+        let mut sum = [0i32; 2];
+        for half in 0..2 {
+            for i in 0..LANES {
+                let rounded =
+                    (block[half * LANES + i] * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
+                sum[half] = sum[half].wrapping_add(rounded.cast_signed());
+                bytes[half * LANES + i] = rounded as u8;
+            }
+        }
+        sums[unit] = sum;
+        for (word, four) in words[unit].iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = i32::from_le_bytes(*four);
+        }
     }
 }
 
@@ -227,10 +241,15 @@ fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bo
     }
     for unit in 0..units {
         for part in 0..N {
-            let mut dots: [[S::Integers; T]; M] =
-                std::array::from_fn(|m| [simd.splat_integer(rows[m].start[unit][part]); T]);
+            let mut dots = [[simd.splat_integer(0); T]; M];
+            for (dots, row) in dots.iter_mut().zip(&rows) {
+                *dots = [simd.splat_integer(row.start[unit][part]); T];
+            }
             for group in part * (8 / N)..(part + 1) * (8 / N) {
-                let line: [S::Codes; T] = std::array::from_fn(|t| simd.load_codes(&codes[t][unit][group]));
+                let mut line = [simd.load_codes(&codes[0][unit][group]); T];
+                for t in 1..T {
+                    line[t] = simd.load_codes(&codes[t][unit][group]);
+                }
                 for m in 0..M {
                     let four = rows[m].words[unit][group];
                     for t in 0..T {

@@ -36,7 +36,10 @@ impl Simd for Neon {
     #[inline(always)]
     fn load(self, from: &Lanes) -> Self::Floats {
         // SAFETY: `self` proves NEON; sixteen floats are behind the reference.
-        unsafe { std::array::from_fn(|i| vld1q_f32(from.as_ptr().add(4 * i))) }
+        unsafe {
+            let from = from.as_ptr();
+            [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))]
+        }
     }
 
     #[inline(always)]
@@ -50,13 +53,22 @@ impl Simd for Neon {
     #[inline(always)]
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
         // SAFETY: `self` proves NEON.
-        unsafe { std::array::from_fn(|i| vmulq_f32(a[i], b[i])) }
+        unsafe {
+            [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1]), vmulq_f32(a[2], b[2]), vmulq_f32(a[3], b[3])]
+        }
     }
 
     #[inline(always)]
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
         // SAFETY: `self` proves NEON.
-        unsafe { std::array::from_fn(|i| vfmaq_f32(c[i], a[i], b[i])) }
+        unsafe {
+            [
+                vfmaq_f32(c[0], a[0], b[0]),
+                vfmaq_f32(c[1], a[1], b[1]),
+                vfmaq_f32(c[2], a[2], b[2]),
+                vfmaq_f32(c[3], a[3], b[3]),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -70,7 +82,9 @@ impl Simd for Neon {
         // SAFETY: `self` proves NEON; 64 bytes are behind the reference.
         unsafe {
             let flip = vdupq_n_u8(0x80);
-            std::array::from_fn(|i| vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from.as_ptr().add(16 * i)), flip)))
+            let from = from.as_ptr();
+            let line = |at| vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from.add(at)), flip));
+            [line(0), line(16), line(32), line(48)]
         }
     }
 
@@ -79,17 +93,24 @@ impl Simd for Neon {
         // SAFETY: `self` proves NEON.
         unsafe {
             let values = vreinterpretq_s8_s32(vdupq_n_s32(four));
-            std::array::from_fn(|i| {
-                let low = vmull_s8(vget_low_s8(codes[i]), vget_low_s8(values));
-                let high = vmull_high_s8(codes[i], values);
-                vpadalq_s16(sum[i], vpaddq_s16(low, high))
-            })
+            let add = |sum, codes| {
+                let low = vmull_s8(vget_low_s8(codes), vget_low_s8(values));
+                vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(codes, values)))
+            };
+            [add(sum[0], codes[0]), add(sum[1], codes[1]), add(sum[2], codes[2]), add(sum[3], codes[3])]
         }
     }
 
     #[inline(always)]
     fn to_floats(self, value: Self::Integers) -> Self::Floats {
         // SAFETY: `self` proves NEON.
-        unsafe { std::array::from_fn(|i| vcvtq_f32_s32(value[i])) }
+        unsafe {
+            [
+                vcvtq_f32_s32(value[0]),
+                vcvtq_f32_s32(value[1]),
+                vcvtq_f32_s32(value[2]),
+                vcvtq_f32_s32(value[3]),
+            ]
+        }
     }
 }

@@ -31,13 +31,21 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn mul(self, a: Lanes, b: Lanes) -> Lanes {
-        std::array::from_fn(|i| a[i] * b[i])
+        let mut lanes = a;
+        for (lane, b) in lanes.iter_mut().zip(b) {
+            *lane *= b;
+        }
+        lanes
     }
 
     #[inline(always)]
     fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         // A fused multiply-add without the instruction is a slow library call.
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
+        let mut lanes = a;
+        for ((lane, b), c) in lanes.iter_mut().zip(b).zip(c) {
+            *lane = *lane * b + c;
+        }
+        lanes
     }
 
     #[inline(always)]
@@ -52,15 +60,22 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn dot(self, sum: [i32; LANES], codes: [u8; 64], four: i32) -> [i32; LANES] {
-        let four = four.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
-        std::array::from_fn(|i| {
-            let products = (0..4).map(|j| i32::from(codes[4 * i + j]) * four[j]);
-            sum[i] + products.sum::<i32>()
-        })
+        let four = four.to_le_bytes();
+        let mut sums = sum;
+        for (sum, codes) in sums.iter_mut().zip(codes.as_chunks::<4>().0) {
+            for (code, value) in codes.iter().zip(four) {
+                *sum += i32::from(*code) * i32::from(value.cast_signed());
+            }
+        }
+        sums
     }
 
     #[inline(always)]
     fn to_floats(self, value: [i32; LANES]) -> Lanes {
-        value.map(|v| v as f32)
+        let mut lanes = [0.0; LANES];
+        for (lane, value) in lanes.iter_mut().zip(value) {
+            *lane = value as f32;
+        }
+        lanes
     }
 }

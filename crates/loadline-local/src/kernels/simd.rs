@@ -28,6 +28,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
 
     fn splat_integer(self, value: i32) -> Self::Integers;
+    /// Asks for the 64 bytes at a place of a slice, or beyond it, to be brought into the cache.
+    #[inline(always)]
+    fn prefetch(self, _: &[u8], _: usize) {}
+
     fn load_codes(self, from: &[u8; 64]) -> Self::Codes;
 
     /// The codes of line `g` of a packed unit; see [`unpack_line`].
@@ -51,12 +55,14 @@ pub(crate) fn unpack_line<const BITS: u8>(planes: &[[u8; 64]], g: usize) -> [u8;
         return planes[g];
     }
     let low = &planes[g % 4];
-    std::array::from_fn(|i| {
+    let mut line = [0; 64];
+    for (i, code) in line.iter_mut().enumerate() {
         let nibble = if g < 4 { low[i] & 15 } else { low[i] >> 4 };
-        match BITS {
+        *code = match BITS {
             5 => nibble | (planes[4][i] >> g & 1) << 4,
             6 => nibble | (planes[4 + g / 4][i] >> (2 * (g % 4)) & 3) << 4,
             _ => nibble,
-        }
-    })
+        };
+    }
+    line
 }

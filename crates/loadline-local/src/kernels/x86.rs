@@ -75,6 +75,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, bytes: &[u8], at: usize) {
+        // SAFETY: a prefetch never faults, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()) }
+    }
+
+    #[inline(always)]
     fn load_codes(self, from: &[u8; 64]) -> __m512i {
         // SAFETY: `self` proves AVX-512F; 64 bytes are behind the reference, alignment is not needed.
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
@@ -177,6 +183,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, bytes: &[u8], at: usize) {
+        // SAFETY: a prefetch never faults, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()) }
+    }
+
+    #[inline(always)]
     fn load_codes(self, from: &[u8; 64]) -> Self::Codes {
         // SAFETY: `self` proves AVX2; 64 bytes are behind the reference, alignment is not needed.
         unsafe {
@@ -193,11 +205,12 @@ impl Simd for Avx2 {
         unsafe {
             let values = _mm256_set1_epi32(four);
             let ones = _mm256_set1_epi16(1);
-            std::array::from_fn(|i| {
-                let signed = _mm256_sign_epi8(values, codes[i]);
-                let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[i]), signed);
-                _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, ones))
-            })
+            let low = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[0]), _mm256_sign_epi8(values, codes[0]));
+            let high = _mm256_maddubs_epi16(_mm256_abs_epi8(codes[1]), _mm256_sign_epi8(values, codes[1]));
+            [
+                _mm256_add_epi32(sum[0], _mm256_madd_epi16(low, ones)),
+                _mm256_add_epi32(sum[1], _mm256_madd_epi16(high, ones)),
+            ]
         }
     }
 

@@ -10,6 +10,9 @@ use crate::kernels::{ColumnBlock, Int8Input, LANES, Row, Simd};
 /// Rows up to which this is the faster way.
 pub(super) const FEW: usize = 6;
 
+/// Bytes of codes that are asked for before they are needed: the processor itself does not look past a page.
+const AHEAD: usize = 2048;
+
 /// All rows times the tiles of a block.
 #[inline(always)]
 pub(super) fn few_rows<S: Simd>(
@@ -76,10 +79,16 @@ fn panel<S: Simd, const M: usize, const BITS: u8, const N: usize, const MINS: bo
     let mut scales = [[0.0f32; LANES]; N];
     let mut mins = [[0.0f32; LANES]; N];
     for (unit, codes) in codes.as_chunks::<64>().0.chunks_exact(planes_of(BITS)).enumerate() {
+        // Tiles lie one behind another, so beyond this one comes the next.
+        for line in 0..planes_of(BITS) {
+            simd.prefetch(codes.as_flattened(), AHEAD + line * 64);
+        }
         unpack_scales(format, unit, small, upper, &mut scales, &mut mins);
         for part in 0..N {
-            let mut dots: [S::Integers; M] =
-                std::array::from_fn(|m| simd.splat_integer(rows[m].start[unit][part]));
+            let mut dots = [simd.splat_integer(0); M];
+            for (dot, row) in dots.iter_mut().zip(&rows) {
+                *dot = simd.splat_integer(row.start[unit][part]);
+            }
             for group in part * (8 / N)..(part + 1) * (8 / N) {
                 let line = simd.unpack::<BITS>(codes, group);
                 for m in 0..M {

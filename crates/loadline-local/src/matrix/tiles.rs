@@ -104,21 +104,31 @@ pub(super) fn unpack_scales(
     let upper = halves(block);
     for sub in 0..format.subs {
         let small = &scales[sub * LANES..][..LANES];
-        out[sub] = std::array::from_fn(|r| upper[r] * f32::from(small[r].cast_signed()));
+        products(&upper, small, &mut out[sub]);
     }
     if format.mins {
         let upper = halves(&block[2 * LANES..]);
         for sub in 0..format.subs {
             let small = &scales[(format.subs + sub) * LANES..][..LANES];
-            mins[sub] = std::array::from_fn(|r| upper[r] * f32::from(small[r].cast_signed()));
+            products(&upper, small, &mut mins[sub]);
         }
     }
 }
 
 #[inline(always)]
 fn halves(bytes: &[u8]) -> Lanes {
-    let (pairs, _) = bytes[..2 * LANES].as_chunks::<2>();
-    std::array::from_fn(|r| half_to_f32(u16::from_le_bytes(pairs[r])))
+    let mut lanes = [0.0; LANES];
+    for (lane, pair) in lanes.iter_mut().zip(bytes[..2 * LANES].as_chunks::<2>().0) {
+        *lane = half_to_f32(u16::from_le_bytes(*pair));
+    }
+    lanes
+}
+
+#[inline(always)]
+fn products(upper: &Lanes, small: &[u8], out: &mut Lanes) {
+    for ((out, upper), small) in out.iter_mut().zip(upper).zip(small) {
+        *out = upper * f32::from(small.cast_signed());
+    }
 }
 
 /// The weights of one unit as floats: 32 columns of sixteen rows.
