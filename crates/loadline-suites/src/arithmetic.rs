@@ -23,8 +23,8 @@ static ABOUT: About = About {
                near misses: it is a different, easier task, not comparable with the generate form.",
     guesser: "generate: a whole number drawn evenly from all possible results of the level. choice: one of four.",
     levels: &[
+        "a 12-digit number plus or minus one digit, without carrying: all but the last digit stays",
         "sum or difference of two 7-digit numbers without carrying: each digit can be worked out by itself",
-        "sum or difference of two 7-digit numbers, with carrying; the result may be negative",
         "(a ± b) × c ± d with numbers of up to 4 digits",
         "a × b ± c × d with factors of 3 and 4 digits",
         "(a × b ± c × d) mod m with factors and modulus of 6 digits",
@@ -90,12 +90,12 @@ impl Suite for Arithmetic {
 /// An expression and its value.
 fn question(stream: &mut Stream, level: u32) -> (String, i64) {
     match level {
-        1 => digit_by_digit(stream),
-        2 => {
-            let (a, b) = (stream.between(1_000_000, 9_999_999), stream.between(1_000_000, 9_999_999));
-            let sign = Sign::draw(stream);
-            (format!("{a} {} {b}", sign.symbol()), sign.apply(a, b))
+        1 => {
+            let (sign, kept) = (Sign::draw(stream), stream.between(10_000_000_000, 99_999_999_999) * 10);
+            let (last, digit) = column(stream, sign, 0, 1);
+            (format!("{} {} {digit}", kept + last, sign.symbol()), sign.apply(kept + last, digit))
         }
+        2 => digit_by_digit(stream),
         3 => {
             let (a, b) = (stream.between(100, 999), stream.between(100, 999));
             let (c, d) = (stream.between(2, 99), stream.between(1000, 9999));
@@ -129,16 +129,21 @@ fn digit_by_digit(stream: &mut Stream) -> (String, i64) {
     let (mut x, mut y) = (0_i64, 0_i64);
     for place in 0..7 {
         let low = i64::from(place == 0);
-        // Drawn until the column works out: at least two of three columns do.
-        let (p, q) = loop {
-            let (p, q) = (stream.between(low, 9), stream.between(low, 9));
-            if (0..=9).contains(&sign.apply(p, q)) {
-                break (p, q);
-            }
-        };
+        let (p, q) = column(stream, sign, low, low);
         (x, y) = (x * 10 + p, y * 10 + q);
     }
     (format!("{x} {} {y}", sign.symbol()), sign.apply(x, y))
+}
+
+/// Two digits, at least `low` and `other_low`, whose sum or difference is one digit. Drawn until it is: at least two
+/// of five draws are.
+fn column(stream: &mut Stream, sign: Sign, low: i64, other_low: i64) -> (i64, i64) {
+    loop {
+        let (p, q) = (stream.between(low, 9), stream.between(other_low, 9));
+        if (0..=9).contains(&sign.apply(p, q)) {
+            return (p, q);
+        }
+    }
 }
 
 /// Plus or minus.

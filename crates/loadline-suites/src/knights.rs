@@ -27,7 +27,7 @@ static ABOUT: About = About {
                material conditional, and a model that reads it otherwise is marked wrong.",
     guesser: "generate: says knight or knave of each person by the toss of a coin. choice: one of four.",
     levels: &[
-        "2 people: somebody is a knight or a knave, two are of the same or of different kinds",
+        "2 people, one of whom is known: somebody is a knight or a knave, two are of the same or of different kinds",
         "3 people, also `and` and `or`",
         "4 people, also `either … or … but not both` and `if … then`",
         "6 people, also how many of them are knights or knaves",
@@ -154,7 +154,9 @@ impl Puzzle {
         let count = usize::try_from(people).unwrap_or_default();
         let names = stream.sample(&NAMES, count);
         let jobs = stream.sample(&OCCUPATIONS, count);
-        let (claims, world) = claims(stream, level, people);
+        // Who is known, at level 1.
+        let known = (level == 1).then(|| stream.index_u32(people));
+        let (claims, world) = claims(stream, level, people, known);
         let presented: Vec<String> =
             names.iter().zip(&jobs).map(|(name, job)| format!("{name} the {job}")).collect();
         let mut text = format!(
@@ -171,6 +173,11 @@ impl Puzzle {
             let words = claim.words(speaker, &mut call);
             let name = names[usize::try_from(speaker).unwrap_or_default()];
             text.push_str(&format!("\n{name} says: \"{}.\"", capitalised(&words)));
+        }
+        if let Some(person) = known {
+            let name = names[usize::try_from(person).unwrap_or_default()];
+            let kind = if is_knight(world, person) { "knight" } else { "knave" };
+            text.push_str(&format!("\n\nIt is known that {name} is a {kind}."));
         }
         Self { names, text, world }
     }
@@ -199,8 +206,9 @@ impl Puzzle {
 /// How many sets of statements are tried before one is built that is known to have one solution.
 const TRIES: u32 = 400;
 
-/// One statement by each person, together true of exactly one world.
-fn claims(stream: &mut Stream, level: u32, people: u32) -> (Vec<Claim>, World) {
+/// One statement by each person, together true of exactly one world; where a person is known, of exactly one world in
+/// which that person is what is known.
+fn claims(stream: &mut Stream, level: u32, people: u32, known: Option<u32>) -> (Vec<Claim>, World) {
     for _ in 0..TRIES {
         let world = stream.index_u32(1 << people);
         let said: Option<Vec<Claim>> = (0..people)
@@ -210,7 +218,10 @@ fn claims(stream: &mut Stream, level: u32, people: u32) -> (Vec<Claim>, World) {
                     .find(|claim| claim.holds(world, people) == is_knight(world, speaker))
             })
             .collect();
-        if let Some(said) = said.filter(|said| solutions(said) == [world]) {
+        let fits =
+            |other: &World| known.is_none_or(|person| is_knight(*other, person) == is_knight(world, person));
+        let only = |said: &Vec<Claim>| solutions(said).into_iter().filter(fits).eq([world]);
+        if let Some(said) = said.filter(only) {
             return (said, world);
         }
     }

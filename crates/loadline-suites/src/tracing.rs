@@ -26,16 +26,16 @@ static ABOUT: About = About {
                computed in one pass.",
     guesser: "generate: a whole number drawn evenly from all results the level can have. choice: one of four.",
     levels: &[
+        "six numbers are set and the sum or difference of two is printed",
         "five assignments with + and -",
-        "assignments with *, // and %, and one if/else",
-        "one loop of 4 to 8 rounds with a condition inside",
+        "assignments with *, // and % and one if/else; or one loop of 4 to 8 rounds with a condition inside",
         "a list, a loop over it with two variables, and a while loop",
         "a function called in two nested loops that change a list",
     ],
 };
 
 /// Smallest and largest result of each level.
-pub(crate) const RESULTS: [(i64, i64); 5] = [(-999, 999), (0, 996), (0, 996), (0, 996), (0, 996)];
+pub(crate) const RESULTS: [(i64, i64); 5] = [(-999, 999), (-999, 999), (0, 996), (0, 996), (0, 996)];
 
 /// The largest divisor of a last line `print(… % m)`.
 const LARGEST_MODULUS: i64 = 997;
@@ -110,8 +110,9 @@ const TRIES: u32 = 100;
 fn question(stream: &mut Stream, level: u32) -> (String, i64) {
     for _ in 0..TRIES {
         let program = match level {
-            1 => assignments(stream),
-            2 => branch(stream),
+            1 => sum_of_two(stream),
+            2 => assignments(stream),
+            3 if stream.one_in(1, 2) => branch(stream),
             3 => one_loop(stream),
             4 => lists(stream),
             _ => calls(stream),
@@ -153,6 +154,15 @@ fn last_modulus(stream: &mut Stream) -> i64 {
 }
 
 /// Level 1.
+fn sum_of_two(stream: &mut Stream) -> Vec<Stmt> {
+    let v = stream.sample(&VARS, 6);
+    let mut program: Vec<Stmt> = v.iter().map(|name| Stmt::Set(name, stream.between(2, 49).into())).collect();
+    let asked = stream.sample(&v, 2);
+    program.push(Stmt::Print(Expr::from(asked[0]).op(plus_or_minus(stream), asked[1])));
+    program
+}
+
+/// Level 2.
 fn assignments(stream: &mut Stream) -> Vec<Stmt> {
     let v = stream.sample(&VARS, 4);
     let mut program =
@@ -168,7 +178,7 @@ fn assignments(stream: &mut Stream) -> Vec<Stmt> {
     program
 }
 
-/// Level 2.
+/// Level 3, without a loop.
 fn branch(stream: &mut Stream) -> Vec<Stmt> {
     let v = stream.sample(&VARS, 4);
     let mut program: Vec<Stmt> = (0..3).map(|i| Stmt::Set(v[i], two_digits(stream).into())).collect();
@@ -187,7 +197,7 @@ fn branch(stream: &mut Stream) -> Vec<Stmt> {
     program
 }
 
-/// Level 3.
+/// Level 3, with a loop.
 fn one_loop(stream: &mut Stream) -> Vec<Stmt> {
     let v = stream.sample(&VARS, 3);
     let (total, other, i) = (v[0], v[1], v[2]);

@@ -28,7 +28,7 @@ static ABOUT: About = About {
                fairness.",
     guesser: "generate: a whole number drawn evenly from 1 to 9,999. choice: one of four.",
     levels: &[
-        "one step: some come or some go",
+        "one step: some come or some go; numbers up to 30",
         "two steps, groups among them (7 boxes with 12 in each)",
         "three steps, also doubling, halving and equal shares",
         "four steps, one number that is not needed, and the sum with somebody who has more",
@@ -91,6 +91,10 @@ impl Suite for WordProblems {
     }
 }
 
+/// Fewest and most things that there are at any time, so that some step is always possible.
+const LEAST: i64 = 4;
+const MOST: i64 = 1200;
+
 /// What happens to the number of things.
 #[derive(Clone, Copy)]
 enum Step {
@@ -112,9 +116,10 @@ impl Step {
                 2 => 4,
                 _ => 7,
             };
+            let most = if level == 1 { 9 } else { 90 };
             let step = match stream.below(kinds) {
-                0 => Self::Add(stream.between(2, 90)),
-                1 => Self::Sub(stream.between(2, 90)),
+                0 => Self::Add(stream.between(2, most)),
+                1 => Self::Sub(stream.between(2, most)),
                 2 => Self::AddGroups(stream.between(2, 9), stream.between(3, 24)),
                 3 => Self::SubGroups(stream.between(2, 9), stream.between(3, 24)),
                 4 => Self::Times(stream.between(2, 3)),
@@ -122,7 +127,7 @@ impl Step {
                 _ => Self::Share(stream.between(3, 9)),
             };
             // Adding a little is always possible below the limit, taking a little always above it.
-            if step.apply(value).is_some_and(|after| (4..=1200).contains(&after)) {
+            if step.apply(value).is_some_and(|after| (LEAST..=MOST).contains(&after)) {
                 return step;
             }
         }
@@ -188,7 +193,7 @@ impl Problem {
             let drawn = stream.sample(&THINGS, 2);
             (drawn[0], drawn[1])
         };
-        let start = if level == 1 { stream.between(20, 99) } else { stream.between(40, 400) };
+        let start = if level == 1 { stream.between(10, 30) } else { stream.between(40, 400) };
         let fixed = [
             ("owner", people[0]),
             ("thing", thing),

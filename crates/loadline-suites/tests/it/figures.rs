@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use loadline_core::Digest;
 use loadline_suites::{Form, Seed, all, find};
 
 use crate::solve::chess;
@@ -57,5 +58,30 @@ fn chess_chance() {
         let mean = sum / n as f64;
         let error = ((squares / n as f64 - mean * mean) / n as f64).sqrt();
         println!("chess {level}: {mean:.6} ± {error:.6}");
+    }
+}
+
+#[test]
+#[ignore = "prints figures; nothing can fail"]
+fn repeats_in_many_items() {
+    for suite in all() {
+        for level in 1..=suite.last_level() {
+            // Items that take long to make have much in them.
+            let n: u64 = if suite.name() == "chess" && level > 3 || suite.name() == "retrieval" {
+                100_000
+            } else {
+                1_000_000
+            };
+            let seed = Seed::from_u64(1);
+            let form = suite.forms()[0];
+            let mut seen = std::collections::HashSet::new();
+            let repeats = (0..n)
+                .filter(|index| {
+                    let digest = Digest::of(prompt(&suite.sample(&seed, form, level, *index)).as_bytes());
+                    !seen.insert(digest.0[..16].to_vec())
+                })
+                .count();
+            println!("{} {level}: {repeats} repeats in {n}", suite.name());
+        }
     }
 }

@@ -22,7 +22,9 @@ pub fn solve(prompt: &str) -> String {
         .map(|(name, said)| (person(name, usize::MAX, &people), said.trim_end_matches(".\"")))
         .collect();
     assert_eq!(statements.len(), people.len(), "{prompt}");
+    let known = prompt.split_once("It is known that ").map(|(_, rest)| rest.split('.').next().unwrap());
     let fits: Vec<u32> = (0..1_u32 << people.len())
+        .filter(|world| known.is_none_or(|known| holds(known, usize::MAX, &people, *world)))
         .filter(|world| {
             statements.iter().all(|(speaker, said)| {
                 holds(&lower(said), *speaker, &people, *world) == (world >> speaker & 1 == 1)
