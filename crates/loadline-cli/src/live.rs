@@ -230,18 +230,19 @@ impl Respond for Live {
         let Some(run) = &shared.run else { return };
         let (id, rows) = (run.id.clone(), run.in_flight.snapshot());
         drop(shared);
-        self.ui.status("In flight", format_args!("{id}: {}", count(rows.len() as u64, "sample")));
+        let mut text = format!("{id}: {}", count(rows.len() as u64, "sample"));
         for row in rows.iter().take(LISTED) {
             let state = match row.state {
                 InFlightState::Answer => "waits for the answer".to_owned(),
                 InFlightState::Retry(wait) => format!("tries again in {}", ui::duration(wait)),
             };
-            let times = format_args!("attempt {}, {}", row.attempt, ui::duration(row.elapsed));
-            self.ui.say(format_args!("{:13}{}  {times}, {state}", "", row.id.one_line(60)));
+            let times = format!("attempt {}, {}", row.attempt, ui::duration(row.elapsed));
+            text.push_str(&format!("\n{:13}{}  {times}, {state}", "", row.id.one_line(60)));
         }
         if rows.len() > LISTED {
-            self.ui.say(format_args!("{:13}and {} more", "", thousands((rows.len() - LISTED) as u64)));
+            text.push_str(&format!("\n{:13}and {} more", "", thousands((rows.len() - LISTED) as u64)));
         }
+        self.ui.status("In flight", text);
     }
 
     fn tick(&mut self) {
@@ -249,7 +250,7 @@ impl Respond for Live {
         let Some(run) = &mut shared.run else { return };
         let line = run.line();
         if let Some(bar) = &run.bar {
-            bar.set_position(run.progress.done);
+            bar.update(|state| state.set_pos(run.progress.done));
             bar.set_message(line);
         }
     }

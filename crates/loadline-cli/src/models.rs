@@ -66,6 +66,11 @@ impl Choice {
         Ok(Self { reference, place })
     }
 
+    /// Whether it computes here, at this machine's pace.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.place, Place::File(_) | Place::Known(..))
+    }
+
     /// A model of the catalogue in this file.
     ///
     /// # Errors

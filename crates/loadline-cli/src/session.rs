@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use loadline_core::Model;
 use loadline_core::untrusted::one_line;
 use loadline_evidence::Store;
+use loadline_measure::results::ResultsError;
 use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
 
 use crate::control::Control;
@@ -29,6 +30,9 @@ pub struct Session {
     pub settings: Settings,
     /// How each task is run; its seed is replaced by the task's, its budget by what is left of it.
     pub options: RunOptions,
+    /// Longest time for one attempt, when the user says so. Otherwise a model in this process has all the time it
+    /// needs, and an endpoint what [`RunOptions`] gives it.
+    pub attempt_timeout: Option<Duration>,
     /// Folder of the records.
     pub store: PathBuf,
     /// Results as JSON.
@@ -61,6 +65,8 @@ impl Session {
         let mut budget = self.options.budget;
         let only = self.tasks.len() * self.models.len() == 1;
         'models: for choice in &self.models {
+            let patience = if choice.is_in_process() { None } else { self.options.attempt_timeout };
+            let attempt_timeout = self.attempt_timeout.or(patience);
             let model = match choice.open(&self.settings) {
                 Ok(model) => model,
                 Err(failure) if only => return Err(failure),
@@ -70,7 +76,8 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options = RunOptions { seed: ready.seed, budget, ..self.options.clone() };
+                let options =
+                    RunOptions { seed: ready.seed, budget, attempt_timeout, ..self.options.clone() };
                 let future = self.measure(ready, &model, &options, &live, &cancel);
                 match runtime.block_on(future) {
                     Ok(outcome) => {
@@ -204,7 +211,9 @@ fn run_failure(error: &RunError) -> Failure {
         RunError::Model { .. } | RunError::Unreachable { .. } => Exit::ModelUnreachable,
         RunError::Task(error) => return task_failure(error),
         RunError::TaskChanged { .. } => Exit::TaskInvalid,
-        RunError::Record(error) => return record_failure(error),
+        RunError::Record(error) | RunError::Results(ResultsError::Record(error)) => {
+            return record_failure(error);
+        }
         RunError::Options { .. } => Exit::Usage,
         _ => Exit::Unexpected,
     };

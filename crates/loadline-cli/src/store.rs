@@ -6,7 +6,7 @@ use loadline_core::RunId;
 use loadline_evidence::{FindError, RecordError, RecordReader, Store};
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, io_hint};
 
 /// Where records are.
 #[derive(clap::Args, Clone, Debug)]
@@ -76,12 +76,20 @@ impl Prefixes {
 
 /// What an error of a record means for the command.
 pub fn record_failure(error: &RecordError) -> Failure {
-    let exit = match error {
-        _ if error.damage().is_some() => Exit::EvidenceInvalid,
-        RecordError::Missing { .. } | RecordError::NoSample { .. } | RecordError::NoRow { .. } => Exit::Usage,
-        _ => Exit::Unexpected,
+    let (exit, fallback) = match error {
+        RecordError::Stopped(cause) => return record_failure(cause),
+        // A later format cannot be verified here: no other end would be honest.
+        RecordError::Version { .. } => (Exit::EvidenceInvalid, None),
+        _ if error.damage().is_some() => (Exit::EvidenceInvalid, None),
+        RecordError::Missing { .. } | RecordError::NoSample { .. } | RecordError::NoRow { .. } => {
+            (Exit::Usage, None)
+        }
+        RecordError::Io { source, .. } | RecordError::Write { source, .. } => {
+            (Exit::Unexpected, io_hint(source))
+        }
+        _ => (Exit::Unexpected, None),
     };
-    Failure::of(exit, error).maybe_hint(error.hint())
+    Failure::of(exit, error).maybe_hint(fallback).maybe_hint(error.hint())
 }
 
 /// What it means that a run was not found.

@@ -80,5 +80,10 @@ fn no_task(text: &str) -> Failure {
 
 /// What an error of a task means for the command.
 pub fn task_failure(error: &TaskError) -> Failure {
-    Failure::of(Exit::TaskInvalid, error).maybe_hint(error.hint.clone())
+    let hint = error.hint.clone().unwrap_or_else(|| {
+        "mend it and give the same command again; `loadline tasks --include-path DIR --all` checks task files without \
+         running them"
+            .to_owned()
+    });
+    Failure::of(Exit::TaskInvalid, error).hint(hint)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use loadline_core::suggest::nearest;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{ValueKind, from_args};
+use minijinja::value::{Tuple, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 use minijinja_contrib::pycompat;
 
@@ -158,12 +158,40 @@ pub fn text(value: &Value) -> Cow<'_, str> {
     if let Some(text) = value.as_str() {
         return Cow::Borrowed(text);
     }
-    if value.kind() == ValueKind::Number && !value.is_integer() {
-        if let Ok(number) = f64::try_from(value.clone()) {
-            return Cow::Owned(float_text(number));
+    let mut out = String::new();
+    repr(value, &mut out);
+    Cow::Owned(out)
+}
+
+/// `repr(value)` in Python.
+fn repr(value: &Value, out: &mut String) {
+    let items = || value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+            Ok(number) => out.push_str(&float_text(number)),
+            Err(_) => out.push_str(&value.to_string()),
+        },
+        ValueKind::String => out.push_str(&format!("{value:?}")),
+        ValueKind::Seq if value.downcast_object_ref::<Tuple>().is_none() => {
+            out.push('[');
+            for (i, item) in items().enumerate() {
+                out.push_str(if i == 0 { "" } else { ", " });
+                repr(&item, out);
+            }
+            out.push(']');
         }
+        ValueKind::Map => {
+            out.push('{');
+            for (i, key) in items().enumerate() {
+                out.push_str(if i == 0 { "" } else { ", " });
+                repr(&key, out);
+                out.push_str(": ");
+                repr(&value.get_item(&key).unwrap_or_default(), out);
+            }
+            out.push('}');
+        }
+        _ => out.push_str(&value.to_string()),
     }
-    Cow::Owned(value.to_string())
 }
 
 /// `repr(float)`: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on.
@@ -265,6 +293,7 @@ mod tests {
             ("{{t}} {{n}} {{f}} {{big}} {{small}}", "True None 1.0 1e+16 1e-05"),
             ("{{l}}", "['a', 1, None, \"it's\"]"),
             ("{{d}}", "{'b': 1, 'a': [True]}"),
+            ("{{ [big, {'x': small}, (f, 1)] }}", "[1e+16, {'x': 1e-05}, (1.0, 1)]"),
             ("{{l|join(', ')}}", "a, 1, None, it's"),
             ("{{f|string + s}}", "1.0x"),
             ("{{ 'a' ~ t ~ 1 }}", "aTrue1"),

@@ -170,11 +170,7 @@ impl Job<'_> {
             }
             Err(HubFailure::Unreachable(why)) => {
                 let why = why.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
-                self.ui.say(format_args!(
-                    "{:>12} the hub ({}); trying Python packages",
-                    "Skipped",
-                    one_line(&why, 100)
-                ));
+                self.ui.status("Skipped", "the hub, which does not have it for us; trying Python packages");
                 Ok(Err(why))
             }
             Err(HubFailure::Cancelled) => Err(self.cancelled_failure()),

@@ -90,7 +90,7 @@ pub struct How {
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "How it is run")]
     pub max_retries: u32,
 
-    /// Longest time for one attempt (`90s`, `5m`; 2 minutes when not given)
+    /// Longest time for one attempt (`90s`, `5m`; 2 minutes for an endpoint when not given)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "How it is run")]
     pub attempt_timeout: Option<Duration>,
 
@@ -179,6 +179,7 @@ pub fn run(args: Args, ui: &Ui) -> Result {
         models,
         settings: Settings { base_url: args.what.base_url.clone(), pairs: args.what.model_arg.clone() },
         options: options(&args),
+        attempt_timeout: args.how.attempt_timeout,
         store: args.how.store,
         json: args.how.json,
     };
@@ -199,7 +200,6 @@ fn options(args: &Args) -> RunOptions {
         overrides: Overrides { temperature: what.temperature, max_tokens: what.max_tokens },
         concurrency: how.concurrency.map(|n| n as usize),
         retry: RetryPolicy { max_retries: how.max_retries, ..defaults.retry },
-        attempt_timeout: how.attempt_timeout.or(defaults.attempt_timeout),
         budget: how.budget.unwrap_or_default(),
         fresh: how.fresh,
         ..defaults

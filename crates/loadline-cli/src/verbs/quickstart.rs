@@ -52,14 +52,14 @@ Examples:
 
 /// The starter suites, each with its number of items: what two cores do in under three minutes with the default model.
 const STARTER: [(&str, u64); 8] = [
-    ("arithmetic", 15),
-    ("word-problems-choice", 25),
-    ("knights-and-knaves-choice", 25),
-    ("program-tracing-choice", 25),
-    ("instructions", 10),
-    ("long-text-choice", 10),
-    ("chess-choice", 25),
-    ("languages-choice", 30),
+    ("arithmetic-choice", 50),
+    ("word-problems-choice", 50),
+    ("knights-and-knaves-choice", 50),
+    ("program-tracing-choice", 50),
+    ("languages-choice", 60),
+    ("chess", 20),
+    ("retrieval@1", 15),
+    ("instructions@1", 15),
 ];
 
 /// See [`Args`].
@@ -70,10 +70,12 @@ pub fn run(args: Args, ui: &Ui) -> Result {
         Some(path) => path,
         None => pull::get(model, None, ui)?,
     };
+    let choice = Choice::known_at(model, path)?;
     let session = Session {
         tasks: starter_tasks(args.seed)?,
-        models: vec![Choice::known_at(model, path)?],
+        models: vec![choice],
         settings: Settings::default(),
+        attempt_timeout: None,
         options: RunOptions { fresh: args.fresh, ..RunOptions::default() },
         store: args.store,
         json: args.json,

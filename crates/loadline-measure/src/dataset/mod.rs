@@ -123,7 +123,6 @@ impl Dataset {
     }
 
     /// How many rows there are.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
@@ -249,6 +248,27 @@ mod tests {
         let places: Vec<u64> = data.rows().map(|r| r.unwrap().place.number).collect();
         assert_eq!(places, [1, 1, 2]);
         assert_eq!(data.digests().next(), Some(Digest::of(&std::fs::read(first).unwrap())));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Whatever the bytes: rows or an error, and as many rows as were counted.
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(0u8..=255, 0..200), text in r#"[\[\]{}":,\n\\ a1\-e.]{0,60}"#) {
+            let csv = Format::Csv(CsvOptions::default());
+            let field = Format::Json { field: Some("a".into()) };
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                for format in [&Format::Json { field: None }, &field, &csv, &Format::Parquet] {
+                    let (_dir, path) = file("d", bytes);
+                    if let Ok(data) = Dataset::open(&[path], format) {
+                        let rows: Vec<_> = data.rows().collect();
+                        let whole = rows.iter().all(Result::is_ok);
+                        proptest::prop_assert!(!whole || rows.len() as u64 == data.len());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

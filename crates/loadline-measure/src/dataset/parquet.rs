@@ -176,7 +176,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in [0, 3, 10, whole.len() / 2, whole.len() - 1] {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let error = Dataset::open(&[path.clone()], &Format::Parquet).unwrap_err();
+            let error = Dataset::open(std::slice::from_ref(&path), &Format::Parquet).unwrap_err();
             assert!(error.message.contains("d.parquet: ") && error.hint.is_some(), "{length}: {error}");
         }
     }

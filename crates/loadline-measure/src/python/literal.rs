@@ -323,4 +323,10 @@ mod tests {
         assert!(parse(&"[".repeat(1000)).is_err());
         assert_eq!(parse("['a' 1]").unwrap_err(), "expected `,` or `]` at character 6");
     }
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in r#"[\[\](){}'",:\\ruxU0-9eE.+_\-aNonéß \n]{0,40}"#) {
+            let _ = parse(&text);
+        }
+    }
 }

@@ -257,4 +257,15 @@ mod tests {
         let odd = r"a.b*(c)[d]{e}\ #-&~";
         assert_eq!(all(&escape(odd), odd), [odd]);
     }
+    proptest::proptest! {
+        #[test]
+        fn no_pattern_makes_the_translation_panic(
+            pattern in r#"[\[\](){}?*+^$.|\\a-cdswZ0-9,&~<>!=:é\-]{0,24}"#,
+            text in "[a-c1-3é ]{0,20}",
+        ) {
+            if let Ok(regex) = Regex::new(&pattern) {
+                let _ = (regex.find_all(&text), regex.replace_all(&text, "é"));
+            }
+        }
+    }
 }

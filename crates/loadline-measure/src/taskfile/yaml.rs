@@ -478,4 +478,12 @@ mod tests {
         assert_eq!(parse("a: b: c").unwrap_err().at.line, 1);
         assert!(parse("a: &x [*x]").is_err());
     }
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in r#"[a-c:\-?\[\]{}&*!|>'"%@`, \n\t#~0-9.éß]{0,80}"#, any in ".{0,80}") {
+            let _ = (parse(&text), parse(&any));
+        }
+    }
 }

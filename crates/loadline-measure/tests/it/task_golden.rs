@@ -154,3 +154,30 @@ fn votes_are_taken_over_all_epochs() {
     let names: Vec<&str> = plain.metrics.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, ["exact_match,strict-match", "exact_match,flexible-extract"]);
 }
+
+/// lm_eval shows some of these questions with their own answers: it compares `fewshot_split` with `test_split`.
+#[test]
+fn a_question_is_never_shown_with_its_answer() {
+    let library = library();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("leak.yaml");
+    for sampler in ["default", "first_n"] {
+        let yaml = format!(
+            "task: leak\ndataset_path: json\ndataset_kwargs: {{data_files: {{validation: {}}}}}\n\
+             validation_split: validation\nfewshot_split: validation\nnum_fewshot: 3\n\
+             fewshot_config: {{sampler: {sampler}}}\ndoc_to_text: '{{{{q}}}}'\ndoc_to_target: where\n",
+            fixtures().join("tasks/data/choices.jsonl").display()
+        );
+        std::fs::write(&path, yaml).unwrap();
+        let task = &library.load(path.to_str().unwrap(), &LoadOptions::default()).unwrap()[0];
+        for sample in task.samples.iter() {
+            let prompt = requests(&sample.unwrap())[0][0].clone();
+            let parts: Vec<&str> = prompt.split("\n\n").collect();
+            let asked = parts[3];
+            assert!(
+                parts.len() == 4 && !parts[..3].iter().any(|p| p.starts_with(asked)),
+                "{sampler}: {prompt}"
+            );
+        }
+    }
+}

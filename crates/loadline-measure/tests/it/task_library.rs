@@ -115,7 +115,7 @@ fn each_task_that_cannot_be_run_has_its_reasons() {
             "needs Python: process_docs: !function utils.process_docs | needs Python: doc_to_text: !function utils.text | needs Python: fewshot_config.samples: !function utils.list | {hub}"
         )
     );
-    assert_eq!(reasons("class"), "needs Python: class: !function task.Squad | dataset_path is missing");
+    assert_eq!(reasons("class"), "needs Python: class: !function task.Squad");
     assert_eq!(
         reasons("metric"),
         format!(
