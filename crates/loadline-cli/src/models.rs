@@ -119,7 +119,7 @@ impl Choice {
             .map_err(|error| Failure::of(Exit::Usage, &error).hint(error.hint()))?;
         let model = LocalModel::open(self.reference.clone(), path, &options, None).map_err(|error| {
             Failure::because(Exit::ModelUnreachable, format!("cannot load {}", self.reference), &error)
-                .maybe_hint(error.hint().map(Into::into))
+                .maybe_hint(error.hint())
         })?;
         if let Some(known) = known {
             check_digest(known, model.identity().weights, path)?;

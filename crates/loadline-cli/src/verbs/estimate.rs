@@ -155,7 +155,7 @@ fn gate_line(gate: &Gate) -> String {
 
 fn e_value(ln: f64) -> String {
     match ln.exp() {
-        e if e >= 1e4 || e < 1e-2 => format!("{e:.1e}"),
+        e if !(1e-2..1e4).contains(&e) => format!("{e:.1e}"),
         e => format!("{e:.2}"),
     }
 }
