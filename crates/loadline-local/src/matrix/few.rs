@@ -10,8 +10,9 @@ use crate::kernels::{ColumnBlock, Int8Input, LANES, Row, Simd};
 /// Rows up to which this is the faster way.
 pub(super) const FEW: usize = 6;
 
-/// Bytes of codes that are asked for before they are needed: the processor itself does not look past a page.
-const AHEAD: usize = 2048;
+/// Bytes of codes that are asked for before they are needed: what memory delivers in the time it takes to answer, and
+/// more, since the processor by itself does not look past a page. 4 to 16 KiB were about equal, without it 15 % slower.
+const AHEAD: usize = 8192;
 
 /// All rows times the tiles of a block.
 #[inline(always)]
