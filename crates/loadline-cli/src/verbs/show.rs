@@ -73,18 +73,21 @@ fn show_run(record: &RecordReader, args: &Args, ui: &Ui) -> Result {
         return Ok(Exit::Ok);
     }
     facts(record, results.as_ref().ok()).write(&mut out, 0)?;
+    out.line("")?;
     match &results {
         Ok(results) => {
-            out.line("")?;
             crate::results::table([results], &Prefixes::of(&args.store.store)).write(&mut out, 0)?;
             crate::results::by_level(results).write(&mut out, 2)?;
-            samples(record, &mut out)?;
+        }
+        Err(ResultsError::NeedsTask { .. }) => {
+            out.line("results need all epochs of a sample and the task: `loadline measure` prints them")?;
         }
         Err(error) => {
             out.finish()?;
             return Err(results_failure(error));
         }
     }
+    samples(record, &mut out)?;
     out.finish()?;
     ui.hint(format_args!("`loadline show {} SAMPLE` shows one of them", args.run));
     Ok(Exit::Ok)

