@@ -13,7 +13,7 @@ pub(super) struct Position {
 }
 
 /// Most plies that are played for one item. A few hundred are enough for nearly every one.
-const MOST_PLIES: u32 = 20_000;
+const MOST_PLIES: u32 = 400_000;
 
 /// Plies after which a game is given up and another begun.
 const LONGEST_GAME: u32 = 240;
@@ -38,7 +38,8 @@ pub(super) fn draw(stream: &mut Stream, level: u32) -> Position {
         for ply in 0..LONGEST_GAME {
             plies += 1;
             let moves = legal_moves(&board);
-            if moves.is_empty() || board.status() != GameStatus::Ongoing {
+            let over = moves.is_empty() || board.status() != GameStatus::Ongoing;
+            if over || board.occupied().len() < fewest_pieces(level) {
                 break;
             }
             if ply >= earliest
@@ -73,15 +74,23 @@ fn next(stream: &mut Stream, board: &Board, moves: &[Move], level: u32) -> Move 
     *stream.choose(moves)
 }
 
+/// A game with fewer pieces is given up. Endings with few pieces would come up again and again in mates.
+fn fewest_pieces(level: u32) -> u32 {
+    match level {
+        1 | 2 => 0,
+        3 => 12,
+        _ => 14,
+    }
+}
+
 /// The right moves when the position is what the level asks for.
 fn wanted(board: &Board, moves: &[Move], level: u32) -> Option<Vec<Move>> {
     let checked = !board.checkers().is_empty();
     let fits = match level {
         1 => board.occupied().len() <= 8 && moves.len() >= 6 && !checked,
         2 => moves.len() >= 6 && !checked,
-        3 => checked && board.occupied().len() >= 12,
-        // Endings with few pieces would come up again and again.
-        _ => moves.len() >= 8 && board.occupied().len() >= 14,
+        3 => checked,
+        _ => moves.len() >= 8,
     };
     if !fits || level <= 3 {
         return fits.then(|| moves.to_vec());
