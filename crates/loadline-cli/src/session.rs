@@ -132,14 +132,22 @@ impl Session {
         outcome
     }
 
-    /// Says what came of it: a line, the table (or JSON), and what to do next.
+    /// Says what came of it: a line, and the table (or JSON). A reader that went away does not change how the
+    /// command ends: the runs are what they are.
     ///
     /// # Errors
-    /// When standard output cannot be written.
+    /// When standard output cannot be written for another reason.
     pub fn show(&self, report: &Report, ui: &Ui) -> Result<()> {
         if !report.outcomes.is_empty() {
             ui.status(report.verb(), report.summary());
         }
+        match self.print(report, ui) {
+            Err(failure) if failure.closed_pipe => Ok(()),
+            printed => printed,
+        }
+    }
+
+    fn print(&self, report: &Report, ui: &Ui) -> Result<()> {
         let prefixes = Prefixes::of(&self.store);
         let mut out = ui.out();
         if self.json {
