@@ -28,7 +28,7 @@ pub struct Session {
     pub models: Vec<Choice>,
     /// Settings of the models.
     pub settings: Settings,
-    /// How each task is run; its seed is replaced by the task's, its budget by what is left of it.
+    /// How each task is run; seed and limit are the task's, the budget is what is left of it.
     pub options: RunOptions,
     /// Longest time for one attempt, when the user says so. Otherwise a model in this process has all the time it
     /// needs, and an endpoint what [`RunOptions`] gives it.
@@ -76,8 +76,13 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options =
-                    RunOptions { seed: ready.seed, budget, attempt_timeout, ..self.options.clone() };
+                let options = RunOptions {
+                    seed: ready.seed,
+                    limit: ready.limit,
+                    budget,
+                    attempt_timeout,
+                    ..self.options.clone()
+                };
                 let future = self.measure(ready, &model, &options, &live, &cancel);
                 match runtime.block_on(future) {
                     Ok(outcome) => {
