@@ -80,7 +80,8 @@ fn wanted(board: &Board, moves: &[Move], level: u32) -> Option<Vec<Move>> {
         1 => board.occupied().len() <= 8 && moves.len() >= 6 && !checked,
         2 => moves.len() >= 6 && !checked,
         3 => checked && board.occupied().len() >= 12,
-        _ => moves.len() >= 8,
+        // Endings with few pieces would come up again and again.
+        _ => moves.len() >= 8 && board.occupied().len() >= 14,
     };
     if !fits || level <= 3 {
         return fits.then(|| moves.to_vec());

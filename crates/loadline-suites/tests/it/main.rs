@@ -4,7 +4,6 @@
 
 mod ability;
 mod chance;
-mod figures;
 mod golden;
 mod items;
 mod scoring;

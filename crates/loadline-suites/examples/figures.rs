@@ -1,16 +1,47 @@
-//! Figures that are quoted in the code and in `docs/suites.md`. Left out of ordinary runs:
-//! `cargo test -p loadline-suites --release --test it figures -- --ignored --nocapture`.
+//! Prints figures that are quoted in the code and in `docs/suites.md`:
+//! `cargo run --release -p loadline-suites --example figures -- milliseconds|chess-chance|repeats`.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "figures are printed; a malformed item may stop it"
+)]
 
 use std::time::Instant;
 
-use loadline_core::Digest;
+use loadline_core::model::Request;
+use loadline_core::{Digest, Sample};
 use loadline_suites::{Form, Seed, all, find};
 
-use crate::solve::chess;
-use crate::support::prompt;
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("milliseconds") => milliseconds_per_item(),
+        Some("chess-chance") => chess_chance(),
+        Some("repeats") => repeats_in_many_items(),
+        _ => println!("usage: figures milliseconds|chess-chance|repeats"),
+    }
+}
 
-#[test]
-#[ignore = "prints figures; nothing can fail"]
+/// The question as a model sees it.
+fn prompt(sample: &Sample) -> String {
+    match &sample.input {
+        Request::Generate(request) => request.prompt.text().into_owned(),
+        Request::Loglikelihood(request) => request.context.text().into_owned(),
+        Request::Rolling(request) => request.text.clone(),
+    }
+}
+
+/// How many moves are legal in the position that the question shows.
+fn legal_moves(prompt: &str) -> usize {
+    let (_, rest) = prompt.split_once("(FEN): ").unwrap();
+    let board: cozy_chess::Board = rest.lines().next().unwrap().parse().unwrap();
+    let mut moves = 0;
+    board.generate_moves(|piece| {
+        moves += piece.len();
+        false
+    });
+    moves
+}
+
 fn milliseconds_per_item() {
     let seed = Seed::from_u64(1);
     for suite in all() {
@@ -35,8 +66,6 @@ fn milliseconds_per_item() {
     }
 }
 
-#[test]
-#[ignore = "prints figures; nothing can fail"]
 fn chess_chance() {
     let suite = find("chess").unwrap();
     let seed = Seed::from_u64(1);
@@ -47,7 +76,7 @@ fn chess_chance() {
             let sample = suite.sample(&seed, Form::Generate, level, index);
             let right = sample.target.len();
             let chance = if level > 3 {
-                right as f64 / chess::legal(&chess::board(&prompt(&sample))).len() as f64
+                right as f64 / legal_moves(&prompt(&sample)) as f64
             } else {
                 // A promotion needs a fifth letter, which the guesser never writes.
                 sample.target.iter().filter(|mv| mv.len() == 4).count() as f64 / (64.0 * 63.0)
@@ -61,17 +90,13 @@ fn chess_chance() {
     }
 }
 
-#[test]
-#[ignore = "prints figures; nothing can fail"]
 fn repeats_in_many_items() {
-    for suite in all() {
+    // `SUITE=chess` counts for one suite only.
+    let only = std::env::var("SUITE").ok();
+    for suite in all().iter().filter(|suite| only.as_deref().is_none_or(|only| only == suite.name())) {
         for level in 1..=suite.last_level() {
             // Items that take long to make have much in them.
-            let n: u64 = if suite.name() == "chess" && level > 3 || suite.name() == "retrieval" {
-                100_000
-            } else {
-                1_000_000
-            };
+            let n: u64 = if matches!(suite.name(), "chess" | "retrieval") { 200_000 } else { 1_000_000 };
             let seed = Seed::from_u64(1);
             let form = suite.forms()[0];
             let mut seen = std::collections::HashSet::new();
