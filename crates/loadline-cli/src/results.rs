@@ -55,7 +55,7 @@ pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Pref
 fn guessing(spec: &EvalSpec) -> String {
     let Ok(Some(suite)) = SuiteTask::parse(&spec.task.name) else { return String::new() };
     // A task file may have a suite's name: only the digest says that these are the suite's items.
-    let is_suite = suite.task(spec.seed, spec.limit).identity.digest == spec.task.digest;
+    let is_suite = suite.task(spec.seed, Some(spec.samples)).identity.digest == spec.task.digest;
     match suite.chance() {
         chance if is_suite && chance >= 0.01 => format!("guessing {:.0}%", 100.0 * chance),
         _ => String::new(),

@@ -28,7 +28,7 @@ pub struct Session {
     pub models: Vec<Choice>,
     /// Settings of the models.
     pub settings: Settings,
-    /// How each task is run; its seed is replaced by the task's, its budget by what is left of it.
+    /// How each task is run; seed and limit are the task's, the budget is what is left of it.
     pub options: RunOptions,
     /// Longest time for one attempt, when the user says so. Otherwise a model in this process has all the time it
     /// needs, and an endpoint what [`RunOptions`] gives it.
@@ -76,8 +76,13 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options =
-                    RunOptions { seed: ready.seed, budget, attempt_timeout, ..self.options.clone() };
+                let options = RunOptions {
+                    seed: ready.seed,
+                    limit: ready.limit,
+                    budget,
+                    attempt_timeout,
+                    ..self.options.clone()
+                };
                 let future = self.measure(ready, &model, &options, &live, &cancel);
                 match runtime.block_on(future) {
                     Ok(outcome) => {
@@ -132,14 +137,22 @@ impl Session {
         outcome
     }
 
-    /// Says what came of it: a line, the table (or JSON), and what to do next.
+    /// Says what came of it: a line, and the table (or JSON). A reader that went away does not change how the
+    /// command ends: the runs are what they are.
     ///
     /// # Errors
-    /// When standard output cannot be written.
+    /// When standard output cannot be written for another reason.
     pub fn show(&self, report: &Report, ui: &Ui) -> Result<()> {
         if !report.outcomes.is_empty() {
             ui.status(report.verb(), report.summary());
         }
+        match self.print(report, ui) {
+            Err(failure) if failure.closed_pipe => Ok(()),
+            printed => printed,
+        }
+    }
+
+    fn print(&self, report: &Report, ui: &Ui) -> Result<()> {
         let prefixes = Prefixes::of(&self.store);
         let mut out = ui.out();
         if self.json {

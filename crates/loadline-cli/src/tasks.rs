@@ -10,12 +10,14 @@ use loadline_measure::{Library, LoadOptions, Task, TaskError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// A task and the seed it was made with.
+/// A task, and what it was made with.
 pub struct Ready {
     /// The task.
     pub task: Task,
     /// Its seed.
     pub seed: u64,
+    /// Only the first so many samples.
+    pub limit: Option<u64>,
 }
 
 /// What finds tasks.
@@ -43,7 +45,7 @@ impl<'a> Finder<'a> {
     pub fn find(&mut self, text: &str) -> Result<Vec<Ready>, Failure> {
         if let Some(suite) = SuiteTask::parse(text).map_err(|error| task_failure(&error))? {
             let seed = self.seed.unwrap_or(0);
-            return Ok(vec![Ready { task: suite.task(seed, self.limit), seed }]);
+            return Ok(vec![Ready { task: suite.task(seed, self.limit), seed, limit: self.limit }]);
         }
         let seed = self.seed.unwrap_or(LoadOptions::default().seed);
         let options = LoadOptions { seed, ..LoadOptions::default() };
@@ -51,7 +53,7 @@ impl<'a> Finder<'a> {
             return Err(no_task(text));
         }
         let tasks = self.library()?.load(text, &options).map_err(|error| task_failure(&error))?;
-        Ok(tasks.into_iter().map(|task| Ready { task, seed }).collect())
+        Ok(tasks.into_iter().map(|task| Ready { task, seed, limit: self.limit }).collect())
     }
 
     fn library(&mut self) -> Result<&Library, Failure> {

@@ -195,7 +195,6 @@ fn options(args: &Args) -> RunOptions {
     let (what, how) = (&args.what, &args.how);
     let defaults = RunOptions::default();
     RunOptions {
-        limit: what.limit,
         epochs: what.epochs,
         overrides: Overrides { temperature: what.temperature, max_tokens: what.max_tokens },
         concurrency: how.concurrency.map(|n| n as usize),

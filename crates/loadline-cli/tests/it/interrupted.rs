@@ -1,7 +1,7 @@
 //! Ctrl-C, kill -9, SIGUSR1: nothing that was answered is lost or asked again.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Child;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use loadline_testkit::endpoint::FakeEndpoint;
@@ -131,4 +131,45 @@ fn two_processes_never_write_one_record() {
     assert!(said.stderr.contains("hint: wait until it has ended"), "{}", said.stderr);
     signal(&child, Signal::INT);
     child.wait().unwrap();
+}
+
+/// Runs a command on a terminal of its own and passes keys on to it.
+const TERMINAL: &str = "\
+import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+#[test]
+fn on_a_terminal_there_is_a_bar_and_a_key() {
+    let sandbox = Sandbox::new();
+    sandbox.sums(8);
+    let endpoint =
+        adder().fault(|ask| (ask.index >= 4).then_some(loadline_testkit::endpoint::Fault::Hang)).start();
+    let measure = line(&endpoint);
+    let words = ["-c", TERMINAL, crate::support::LOADLINE].into_iter().chain(measure.split_whitespace());
+    let mut command = sandbox.command("python3", words);
+    command.env("TERM", "xterm-256color").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        return loadline_testkit::left_out("needs `python3` for a terminal");
+    };
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut read_until = |what: &str| {
+        let mut buffer = [0; 4096];
+        while !seen.contains(what) {
+            match screen.read(&mut buffer).unwrap() {
+                0 => panic!("the terminal closed before `{what}`: {seen}"),
+                length => seen.push_str(&String::from_utf8_lossy(&buffer[..length])),
+            }
+        }
+    };
+    read_until("4/8");
+    keys.write_all(b"t").unwrap();
+    read_until("waits for the answer");
+    // Ctrl-C as the terminal sends it.
+    keys.write_all(b"\x03").unwrap();
+    read_until("Cancelled");
+    drop(keys);
+    std::io::copy(&mut screen, &mut std::io::sink()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(11));
+    assert!(!seen.contains("\u{7}"));
 }

@@ -73,7 +73,7 @@ fn json_is_one_line_for_each_task_and_model() {
 #[test]
 fn two_models_on_one_task_suggest_a_comparison() {
     let sandbox = Sandbox::new();
-    let said = sandbox.run("measure arithmetic -m fake/ability=0.9 fake/ability=0.4 --limit 60").ok();
+    let said = sandbox.run("measure arithmetic-choice -m fake/ability=0.9 fake/ability=0.4 --limit 60").ok();
     insta::assert_snapshot!("two_models_on_one_task", said.text());
 }
 

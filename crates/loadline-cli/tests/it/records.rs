@@ -123,6 +123,14 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_run_that_did_not_finish_never_ends_with_0() {
+    let sandbox = Sandbox::new();
+    let measure = "measure arithmetic -m fake/ability=1 --limit 50 --budget 10-requests --json";
+    let said = sandbox.shell(&format!("{{ $LOADLINE {measure}; echo \"code $?\" >&2; }} | true"));
+    assert!(said.stderr.ends_with("code 12\n"), "{}", said.stderr);
+}
+
+#[test]
 fn a_full_disk_under_standard_output_is_an_error() {
     let (sandbox, run) = measured();
     let said = sandbox.shell(&format!("$LOADLINE record export {run} --format jsonl > /dev/full"));

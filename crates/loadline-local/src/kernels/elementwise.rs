@@ -178,3 +178,91 @@ impl Operation for AddInto<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Backend;
+
+    fn near(found: f32, expect: f64, tolerance: f64) {
+        assert!(
+            (f64::from(found) - expect).abs() <= tolerance * expect.abs().max(1e-6),
+            "{found}, expected {expect}"
+        );
+    }
+
+    #[test]
+    fn exp_is_exact_to_some_bits() {
+        for i in -8700..8800 {
+            let x = i as f32 / 100.0;
+            near(exp(x), f64::from(x).exp(), 3e-7);
+        }
+        assert!(exp(-1000.0) < 1e-37 && exp(1000.0) > 1e38);
+    }
+
+    #[test]
+    fn gates_are_those_of_their_definition() {
+        let values: Vec<f32> = (-200..=200).map(|i| i as f32 / 10.0).collect();
+        let up: Vec<f32> = values.iter().map(|x| 0.5 + x / 40.0).collect();
+        for backend in Backend::available() {
+            for activation in [Activation::Silu, Activation::Gelu] {
+                let mut gate = values.clone();
+                backend.run(GatedUnit { activation, gate: &mut gate, up: &up });
+                for ((found, x), up) in gate.iter().zip(&values).zip(&up) {
+                    let x = f64::from(*x);
+                    let root = (2.0 / std::f64::consts::PI).sqrt();
+                    let expect = match activation {
+                        Activation::Silu => x / (1.0 + (-x).exp()),
+                        Activation::Gelu => 0.5 * x * (1.0 + (root * (x + 0.044715 * x.powi(3))).tanh()),
+                    };
+                    assert!(
+                        (f64::from(*found) - expect * f64::from(*up)).abs() < 3e-6 * (1.0 + expect.abs())
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_hides_what_is_hidden_and_sums_to_one() {
+        for backend in Backend::available() {
+            for length in [1usize, 5, 16, 37, 500] {
+                let mut row: Vec<f32> = (0..length).map(|i| (i as f32 * 0.7).sin() * 20.0).collect();
+                if length > 2 {
+                    row[1] = f32::NEG_INFINITY;
+                }
+                let expect: Vec<f64> = row.iter().map(|x| f64::from(*x).exp()).collect();
+                let total: f64 = expect.iter().sum();
+                backend.run(Softmax(&mut row));
+                for (found, expect) in row.iter().zip(&expect) {
+                    near(*found, expect / total, 1e-5);
+                }
+                assert!(length <= 2 || row[1] == 0.0);
+            }
+            let mut nothing = [f32::NEG_INFINITY; 20];
+            backend.run(Softmax(&mut nothing));
+            assert_eq!(nothing, [0.0; 20]);
+        }
+    }
+
+    #[test]
+    fn norms_and_sums_agree_with_plain_loops() {
+        let input: Vec<f32> = (0..3 * 45).map(|i| (i as f32 * 1.3).cos() * 3.0).collect();
+        let weights: Vec<f32> = (0..45).map(|i| 1.0 + i as f32 / 50.0).collect();
+        for backend in Backend::available() {
+            let mut output = vec![0.0; input.len()];
+            let norm = RmsNorm { input: &input, weights: &weights, epsilon: 1e-5, output: &mut output };
+            backend.run(norm);
+            for (row, out) in input.chunks(45).zip(output.chunks(45)) {
+                let mean = row.iter().map(|x| f64::from(x * x)).sum::<f64>() / 45.0;
+                for ((x, w), out) in row.iter().zip(&weights).zip(out) {
+                    near(*out, f64::from(*x) / (mean + 1e-5).sqrt() * f64::from(*w), 1e-5);
+                }
+            }
+            let (most, sum, place) = backend.run(LogSumExp(&input));
+            let expect: f64 = input.iter().map(|x| f64::from(x - most).exp()).sum();
+            assert!((sum - expect).abs() < 1e-5 * expect);
+            assert_eq!(input[place], most);
+        }
+    }
+}

@@ -86,9 +86,10 @@ pub(crate) fn quantise_row(input: &[f32], words: &mut [[i32; 8]], scales: &mut [
         let mut sum = [0i32; 2];
         for half in 0..2 {
             for i in 0..LANES {
-                let rounded =
-                    (block[half * LANES + i] * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits());
-                sum[half] = sum[half].wrapping_add(rounded.cast_signed());
+                let bits = (block[half * LANES + i] * inverse + ROUND).to_bits();
+                // Outside the bounds only where the value is not finite.
+                let rounded = bits.wrapping_sub(ROUND.to_bits()).cast_signed().clamp(-127, 127);
+                sum[half] += rounded;
                 bytes[half * LANES + i] = rounded as u8;
             }
         }

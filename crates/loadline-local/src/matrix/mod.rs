@@ -4,6 +4,8 @@ mod blocks;
 mod few;
 mod format;
 mod multiply;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use rayon::prelude::*;
@@ -55,13 +57,22 @@ impl Matrix {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn load(file: &Gguf, tensor: &TensorInfo, precision: Precision) -> Result<Self, LocalError> {
+        Self::read(tensor, precision, |first_row, bytes| file.read_rows(tensor, first_row, bytes))
+    }
+
+    /// As [`Matrix::load`], from whatever gives whole rows.
+    fn read(
+        tensor: &TensorInfo,
+        precision: Precision,
+        rows: impl Fn(usize, &mut [u8]) -> Result<(), LocalError> + Sync,
+    ) -> Result<Self, LocalError> {
         let is_float = matches!(tensor.kind, TensorKind::F32 | TensorKind::F16 | TensorKind::BF16);
         let storage = if is_float && precision == Precision::F32 {
             let mut bytes = vec![0; tensor.row_bytes() * tensor.rows];
-            file.read_rows(tensor, 0, &mut bytes)?;
+            rows(0, &mut bytes)?;
             Storage::Floats(tensor.kind, bytes)
         } else {
-            Storage::Packed(Packed::load(file, tensor)?)
+            Storage::Packed(Packed::read(tensor, rows)?)
         };
         Ok(Self { rows: tensor.rows, columns: tensor.columns, storage })
     }
@@ -99,7 +110,10 @@ impl Matrix {
 }
 
 impl Packed {
-    fn load(file: &Gguf, tensor: &TensorInfo) -> Result<Self, LocalError> {
+    fn read(
+        tensor: &TensorInfo,
+        read_rows: impl Fn(usize, &mut [u8]) -> Result<(), LocalError> + Sync,
+    ) -> Result<Self, LocalError> {
         let format = Format::of(tensor.kind);
         let units = tensor.columns.div_ceil(UNIT);
         let tile_count = tensor.rows.div_ceil(LANES);
@@ -122,7 +136,7 @@ impl Packed {
                 let first_row = piece * TILES_PER_READ * LANES;
                 let rows = (TILES_PER_READ * LANES).min(tensor.rows - first_row);
                 let mut bytes = vec![0; rows * tensor.row_bytes()];
-                file.read_rows(tensor, first_row, &mut bytes)?;
+                read_rows(first_row, &mut bytes)?;
                 let mut rest = blocks;
                 for (tile, rows) in bytes.chunks(LANES * tensor.row_bytes()).enumerate() {
                     let blocks;

@@ -1,8 +1,10 @@
 //! The decoder on tiny models, against the plain computation in `network`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use loadline_local::decoder::{Batch, Hook, KvCache, NoHook, Rows, Site};
 use loadline_local::score::{Tree, score_rolling, score_trees};
-use loadline_local::{Engine, LocalOptions, Precision};
+use loadline_local::{Engine, EngineError, LocalOptions, Precision};
 
 use crate::network::{Family, Shape, VOCABULARY, log_probability, logits, model};
 
@@ -163,7 +165,7 @@ fn reading_on_truncating_and_forking_change_nothing() {
         let decoder = engine.decoder();
         let expect = ours(&engine, &all);
         let mut cache = KvCache::new(decoder.config());
-        let mut read = |cache: &mut KvCache, from: usize, to: usize| {
+        let read = |cache: &mut KvCache, from: usize, to: usize| {
             let mut batch = Batch::default();
             let sees = if from > 0 { vec![0..from] } else { Vec::new() };
             batch.push(&all[from..to], 0, from, sees);
@@ -294,4 +296,20 @@ fn batches_that_do_not_fit_are_refused() {
     let mut batch = Batch::default();
     batch.push(&[1], 0, 5, std::iter::once(0..5).collect());
     assert_eq!(run(&batch), "segment 0 of the batch does not fit");
+}
+
+#[test]
+fn a_cancelled_run_ends_at_the_next_piece() {
+    let engine = open(&Shape { layers: 1, ..Shape::of(Family::Llama) }, Precision::Int8);
+    let long: Vec<u32> = (0..2000u32).map(|i| i % VOCABULARY as u32).collect();
+    for asked_before in [0, 1, 2] {
+        let asked = AtomicUsize::new(0);
+        let cancelled = || asked.fetch_add(1, Ordering::Relaxed) >= asked_before;
+        let tree = Tree { context: long.clone(), continuations: vec![vec![3, 4]] };
+        let result = engine.install(|| score_trees(engine.decoder(), &[tree], &cancelled));
+        assert_eq!(result, Err(EngineError::Cancelled));
+        assert_eq!(asked.load(Ordering::Relaxed), asked_before + 1);
+        let result = engine.install(|| score_rolling(engine.decoder(), &long, 1, 16, &cancelled));
+        assert_eq!(result, Err(EngineError::Cancelled));
+    }
 }
