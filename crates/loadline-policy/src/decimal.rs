@@ -101,7 +101,11 @@ impl Decimal {
         let (mut below, below_scale) = divisor.0.as_bigint_and_exponent();
         let shift = below_scale - above_scale + i64::from(places);
         let power = BigInt::from(10).pow(u32::try_from(shift.unsigned_abs()).ok()?);
-        if shift >= 0 { above *= power } else { below *= power }
+        if shift >= 0 {
+            above *= power
+        } else {
+            below *= power
+        }
         if round == Round::Up {
             above += &below - BigInt::from(1);
         }
@@ -328,7 +332,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_plain_number_is_refused() {
-        for text in ["", "-", "+1", ".5", "5.", "1e", "1_000", "inf", "nan", "0x10", "1,5", "١", "1e1.5", "--1"] {
+        for text in
+            ["", "-", "+1", ".5", "5.", "1e", "1_000", "inf", "nan", "0x10", "1,5", "١", "1e1.5", "--1"]
+        {
             assert!(matches!(text.parse::<Decimal>(), Err(DecimalError::Syntax(_))), "{text}");
         }
         for text in ["1e65", "1e-65", "1e99999999999999999999", &"9".repeat(65)] {

@@ -66,7 +66,12 @@ pub struct Problems(pub Vec<Problem>);
 pub(crate) fn read<T>(text: &str, build: impl FnOnce(&Reader<'_, '_>) -> T) -> Result<T, Problems> {
     let sink = Sink { text, problems: RefCell::default() };
     if text.len() > MOST_BYTES {
-        sink.add(0, "", format!("the document has {} bytes; at most {MOST_BYTES} are read", text.len()), None);
+        sink.add(
+            0,
+            "",
+            format!("the document has {} bytes; at most {MOST_BYTES} are read", text.len()),
+            None,
+        );
         return Err(Problems(sink.problems.into_inner()));
     }
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -74,9 +79,10 @@ pub(crate) fn read<T>(text: &str, build: impl FnOnce(&Reader<'_, '_>) -> T) -> R
         let at = error.span().map_or(0, |span| span.start);
         sink.add(at, "", format!("not TOML: {}", one_line(error.message(), 200)), None);
     }
-    let value = sink.problems.borrow().is_empty().then(|| build(&sink.reader(root.get_ref(), "", root.span())));
+    let value =
+        sink.problems.borrow().is_empty().then(|| build(&sink.reader(root.get_ref(), "", root.span())));
     let mut problems = sink.problems.into_inner();
-    problems.sort_by(|a, b| a.place.cmp(&b.place));
+    problems.sort_by_key(|problem| problem.place);
     match value {
         Some(value) if problems.is_empty() => Ok(value),
         _ => Err(Problems(problems)),
@@ -121,7 +127,12 @@ impl Drop for Reader<'_, '_> {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known keys here: {}", asked.join(", ")),
             };
-            self.sink.add(key.span().start, &self.path_to(&name), format!("unknown key `{name}`"), Some(hint));
+            self.sink.add(
+                key.span().start,
+                &self.path_to(&name),
+                format!("unknown key `{name}`"),
+                Some(hint),
+            );
         }
     }
 }

@@ -6,34 +6,10 @@ use loadline_core::untrusted::one_line;
 
 use super::chips::{self, CHIPS};
 use super::{Architecture, COMPUTE_FORMAT, Entry, Hardware, Ledger, Precision, Stated};
+use crate::basis::BasisName;
 use crate::decimal::{Decimal, Interval};
 use crate::document::{self, Problems, Reader};
 use crate::names::{Named, names};
-
-names! {
-    /// As it is written in a declaration.
-    BasisName {
-        /// Checked here.
-        Verified = "verified",
-        /// The developer says so.
-        SelfReported = "self_reported",
-        /// Concluded from something else.
-        Inferred = "inferred",
-        /// Nothing is known.
-        Absent = "absent",
-    }
-}
-
-impl From<BasisName> for Basis {
-    fn from(name: BasisName) -> Self {
-        match name {
-            BasisName::Verified => Self::Verified,
-            BasisName::SelfReported => Self::SelfReported,
-            BasisName::Inferred => Self::Inferred,
-            BasisName::Absent => Self::Absent,
-        }
-    }
-}
 
 names! {
     /// How parameters are used.
@@ -54,7 +30,11 @@ pub fn parse(text: &str) -> Result<Ledger, Problems> {
         root.format(COMPUTE_FORMAT);
         let entries: Vec<Entry> = root.tables("entry").iter().map(entry).collect();
         if entries.is_empty() {
-            root.problem("entry", "there is no entry", "write one under `[[entry]]`; see docs/formats/compute.md");
+            root.problem(
+                "entry",
+                "there is no entry",
+                "write one under `[[entry]]`; see docs/formats/compute.md",
+            );
         }
         for (index, one) in entries.iter().enumerate() {
             if entries[..index].iter().any(|other| other.name == one.name) {
@@ -84,8 +64,7 @@ fn entry(reader: &Reader<'_, '_>) -> Entry {
             .map(|table| Stated { flop: table.amount("flop"), source: table.text("source") }),
         note: reader.text_if("note"),
     };
-    let figures =
-        ["architecture", "hardware", "stated"].into_iter().filter(|key| reader.has(key)).count();
+    let figures = ["architecture", "hardware", "stated"].into_iter().filter(|key| reader.has(key)).count();
     match (basis, figures) {
         (Basis::Absent, 1..) => {
             reader.problem("basis", "is `absent`, but there are figures", "say on what they rest");
@@ -147,7 +126,11 @@ fn hardware(reader: &Reader<'_, '_>) -> Hardware {
     let (chip, dense_peak_flop_per_s) = chip(reader, precision);
     let utilisation = reader.amount("utilisation");
     if utilisation.hi.as_ref().is_some_and(|hi| !hi.is_fraction()) {
-        reader.problem("utilisation", format!("is {utilisation}"), "a share of the peak, such as 0.4 for 40 %");
+        reader.problem(
+            "utilisation",
+            format!("is {utilisation}"),
+            "a share of the peak, such as 0.4 for 40 %",
+        );
     }
     Hardware {
         chip,
@@ -204,5 +187,7 @@ fn near(a: &Decimal, b: &Decimal) -> bool {
 }
 
 fn hundredth() -> Decimal {
-    Decimal::one().divided_by(&Decimal::from(100), 2, crate::decimal::Round::Down).unwrap_or_else(Decimal::zero)
+    Decimal::one()
+        .divided_by(&Decimal::from(100), 2, crate::decimal::Round::Down)
+        .unwrap_or_else(Decimal::zero)
 }

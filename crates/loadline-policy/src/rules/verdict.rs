@@ -101,7 +101,8 @@ impl Pack {
             Comparison::MoreThan => "more than",
             Comparison::AtLeast => "at least",
         };
-        let mut reasons = vec![format!("counted compute is {counted} FLOP; the law says {comparison} {threshold}")];
+        let mut reasons =
+            vec![format!("counted compute is {counted} FLOP; the law says {comparison} {threshold}")];
         if let Some(margin) = &self.error_margin {
             let percent = margin.times(&Decimal::from(100));
             reasons.push(format!("with the tolerated error of {percent} % it is {compared} FLOP"));
