@@ -79,8 +79,8 @@ pub(crate) fn read<T>(text: &str, build: impl FnOnce(&Reader<'_, '_>) -> T) -> R
         let at = error.span().map_or(0, |span| span.start);
         sink.add(at, "", format!("not TOML: {}", one_line(error.message(), 200)), None);
     }
-    let value =
-        sink.problems.borrow().is_empty().then(|| build(&sink.reader(root.get_ref(), "", root.span())));
+    let parsed = sink.problems.borrow().is_empty();
+    let value = parsed.then(|| build(&sink.reader(root.get_ref(), "", root.span())));
     let mut problems = sink.problems.into_inner();
     problems.sort_by_key(|problem| problem.place);
     match value {

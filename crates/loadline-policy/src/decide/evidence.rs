@@ -39,7 +39,7 @@ pub struct Evidence {
     pub successes: u64,
     /// Samples with a score of 0 or 1.
     pub scored: u64,
-    /// Samples without a score: no answer, or none that could be read. They count against the model.
+    /// Samples without a score: no answer, or none that could be read. Each could have been either.
     pub unscored: u64,
     /// The number that the log gave this attempt, from 1.
     pub attempt: u64,

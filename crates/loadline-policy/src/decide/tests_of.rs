@@ -105,34 +105,40 @@ fn usable(policy: &Policy, case: &Case, test: &Test, evidence: &Evidence) -> Res
     Ok(())
 }
 
-/// By the bound. Samples without a score count as the answer that is worse for the model.
+/// By the bound. A sample without a score could have been either: it counts as wrong when the test is to be met, and
+/// as right when it is to be shown as failed.
 fn judged(policy: &Policy, test: &Test, evidence: &Evidence) -> Reason {
     let rule = format!("test.{}", test.id);
     let n = evidence.scored + evidence.unscored;
-    let successes = match test.requirement {
-        Requirement::AtLeast(_) => evidence.successes,
-        Requirement::AtMost(_) => evidence.successes + evidence.unscored,
+    let (fewest, most) = (evidence.successes, evidence.successes + evidence.unscored);
+    let (worst, best) = match test.requirement {
+        Requirement::AtLeast(_) => (fewest, most),
+        Requirement::AtMost(_) => (most, fewest),
     };
     let confidence = policy.confidence(test);
-    let shown = match bounds::shown(test.method, &test.requirement, successes, n, &confidence) {
-        Ok(shown) => shown,
+    let show = |successes| bounds::shown(test.method, &test.requirement, successes, n, &confidence);
+    let (at_worst, at_best) = match show(worst).and_then(|at_worst| Ok((at_worst, show(best)?))) {
+        Ok(both) => both,
         Err(error) => {
             return Reason::new(rule, Outcome::Undetermined, error.to_string()).evidence(&evidence.id);
         }
     };
-    let (outcome, word) = match shown.judge(&test.requirement) {
-        Judged::Met => (Outcome::Allow, "met"),
-        Judged::Failed => (Outcome::Deny, "not met"),
-        Judged::Open => (Outcome::Undetermined, "neither met nor failed"),
+    let met = at_worst.judge(&test.requirement) == Judged::Met;
+    let failed = at_best.judge(&test.requirement) == Judged::Failed;
+    let (outcome, word, successes, shown) = match (met, failed) {
+        (true, _) => (Outcome::Allow, "met", worst, at_worst),
+        (false, true) => (Outcome::Deny, "not met", best, at_best),
+        (false, false) => (Outcome::Undetermined, "neither met nor failed", worst, at_worst),
     };
     let unscored = match evidence.unscored {
         0 => String::new(),
+        count if failed => format!(" ({count} without a score counted in its favour)"),
         count => format!(" ({count} without a score counted against it)"),
     };
     let which = test.requirement.which();
     let text = format!(
-        "{word}: {} of {n}{unscored}, {shown}; its {which} bound must be {}",
-        successes, test.requirement
+        "{word}: {successes} of {n}{unscored}, {shown}; its {which} bound must be {}",
+        test.requirement
     );
     let found = format!("{successes}/{n}, {shown} at confidence {confidence}");
     Reason::new(rule, outcome, text).evidence(&evidence.id).numbers(found, &test.requirement)
