@@ -48,12 +48,35 @@ impl Digest {
     }
 }
 
+/// The largest integer that canonical JSON keeps apart from its neighbours: its numbers are doubles.
+pub const MAX_CANONICAL_INTEGER: u64 = (1 << 53) - 1;
+
 /// A value as canonical JSON bytes (RFC 8785).
 ///
 /// # Errors
-/// When the value cannot be written as JSON.
+/// When the value cannot be written as JSON, or holds an integer beyond ±[`MAX_CANONICAL_INTEGER`]: two of those
+/// could get one form, and two things one digest.
 pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    if let Some(number) = inexact_integer(&serde_json::to_value(value)?) {
+        return Err(serde::ser::Error::custom(format_args!(
+            "{number} has no exact form in canonical JSON: integers go up to {MAX_CANONICAL_INTEGER}"
+        )));
+    }
     serde_json_canonicalizer::to_vec(value)
+}
+
+/// The first integer in a value that a double does not hold exactly and apart from its neighbours.
+fn inexact_integer(value: &serde_json::Value) -> Option<&serde_json::Number> {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => {
+            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            size.filter(|size| *size > MAX_CANONICAL_INTEGER).map(|_| number)
+        }
+        Value::Array(values) => values.iter().find_map(inexact_integer),
+        Value::Object(fields) => fields.values().find_map(inexact_integer),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
 }
 
 /// Lower-case hexadecimal digits of some bytes.
@@ -166,6 +189,17 @@ mod tests {
         let a: serde_json::Value = serde_json::from_str(r#"{"b":1,"a":[1.0,"x"]}"#).unwrap();
         let b: serde_json::Value = serde_json::from_str(r#"{ "a": [1, "x"], "b": 1 }"#).unwrap();
         assert_eq!(Digest::of_json(&a).unwrap(), Digest::of_json(&b).unwrap());
+    }
+
+    #[test]
+    fn integers_that_could_share_a_form_are_refused() {
+        for good in [0, 1, MAX_CANONICAL_INTEGER] {
+            assert_eq!(canonical_json(&[good]).unwrap(), format!("[{good}]").into_bytes());
+        }
+        let error = canonical_json(&serde_json::json!({ "seed": [MAX_CANONICAL_INTEGER + 1] })).unwrap_err();
+        assert!(error.to_string().starts_with("9007199254740992 has no exact form"), "{error}");
+        assert!(canonical_json(&-9_007_199_254_740_992_i64).is_err());
+        assert!(canonical_json(&1e300).is_ok());
     }
 
     #[test]

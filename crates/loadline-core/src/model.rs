@@ -287,6 +287,13 @@ pub enum StopReason {
     Other,
 }
 
+impl StopReason {
+    /// Whether it ended by itself.
+    pub fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
+}
+
 /// The log-likelihood of one continuation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContinuationLoglikelihood {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, hex};
-use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, Usage};
-use crate::score::Score;
+use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, StopReason, Usage};
+use crate::score::{MetricSpec, Score};
 
 /// Version of the row format written by this build.
 pub const RECORD_FORMAT: u32 = 1;
@@ -64,6 +64,16 @@ pub struct EvalSpec {
     pub model: ModelRef,
     /// On what its identity rests.
     pub identity: ModelIdentity,
+    /// What is reported, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricSpec>,
+    /// Whether a score needs the outputs of all epochs of a sample together (majority vote). The rows then carry no
+    /// scores; results need the task's scorer besides the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub groups_epochs: bool,
+    /// How many samples are asked (after the limit), each once per epoch: the record is complete when each of them
+    /// has a row without an error.
+    pub samples: u64,
     /// First this many samples; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
@@ -110,6 +120,9 @@ pub struct TaskIdentity {
 }
 
 /// One sample, asked once per epoch: the row that is paid for and must never be lost.
+///
+/// A row with an [error](SampleRecord::error) is asked again when the run is resumed; the row of that later try
+/// supersedes it. A row without an error is final: no second row with its index and epoch may follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleRecord {
     /// The sample's id.
@@ -134,6 +147,9 @@ pub struct SampleRecord {
     /// What the model wrote; absent when every attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Why the model stopped writing.
+    #[serde(default, skip_serializing_if = "StopReason::is_stop")]
+    pub stop_reason: StopReason,
     /// Log-likelihood of each choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loglikelihoods: Vec<ContinuationLoglikelihood>,
@@ -151,6 +167,13 @@ pub struct SampleRecord {
     /// Why there is no output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl SampleRecord {
+    /// Whether the row is final: it was answered, and is never asked again.
+    pub fn is_final(&self) -> bool {
+        self.error.is_none()
+    }
 }
 
 /// One row of a record. Rows are only ever appended.

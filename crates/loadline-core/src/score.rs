@@ -67,3 +67,30 @@ pub struct Score {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
+
+/// One reported metric. Part of a run's record, so that results can be computed from it alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricSpec {
+    /// As in [`Score::metric`].
+    pub name: String,
+    /// How the values of the samples become one number.
+    pub aggregation: Aggregation,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+}
+
+/// How the values of the samples become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// Arithmetic mean of numbers.
+    Mean,
+    /// F1 of class 1 over the whole table.
+    F1,
+    /// exp(-(sum of totals) / (sum of pers)).
+    WeightedPerplexity,
+    /// exp(-(mean of numbers)).
+    Perplexity,
+    /// -(sum of totals) / (sum of pers) / ln 2.
+    BitsPerByte,
+}

@@ -2,7 +2,12 @@
 
 /// The known word nearest to a mistyped one, when it is near enough to be worth offering.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    // Another single letter is no slip of the pen.
+    if length < 2 {
+        return None;
+    }
+    let limit = (length / 3).max(1);
     known
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
@@ -39,5 +44,6 @@ mod tests {
         assert_eq!(nearest("doc_to_txt", known), Some("doc_to_text"));
         assert_eq!(nearest("ouptut_type", known), Some("output_type"));
         assert_eq!(nearest("banana", known), None);
+        assert_eq!(nearest("q", ["a", "b"]), None);
     }
 }

@@ -293,8 +293,26 @@ impl Store {
         }
     }
 
-    /// The ids of all runs that have a log, in order.
-    fn runs(&self) -> Result<Vec<RunId>, RecordError> {
+    /// The shortest prefix, of 4 digits or more, that names this run and no other in the store.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn short_id(&self, run: &RunId) -> Result<String, RecordError> {
+        let id = run.to_string();
+        let shared = |other: &RunId| {
+            let other = other.to_string();
+            id.chars().zip(other.chars()).take_while(|(a, b)| a == b).count()
+        };
+        let others = self.runs()?.into_iter().filter(|other| other != run);
+        let length = others.map(|other| shared(&other) + 1).max().unwrap_or(0).max(4);
+        Ok(id[..length.min(id.len())].to_owned())
+    }
+
+    /// The ids of all runs that have a log, in order. No log is opened.
+    ///
+    /// # Errors
+    /// When the folder is there but cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunId>, RecordError> {
         let names = match self.disk.list(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(RecordError::io("list", &self.root))?,

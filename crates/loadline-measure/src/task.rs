@@ -4,6 +4,8 @@ use loadline_core::model::ModelOutput;
 use loadline_core::record::TaskIdentity;
 use loadline_core::{Sample, Score};
 
+pub use loadline_core::score::{Aggregation, MetricSpec};
+
 /// A task ready to run. Run options (concurrency, budget, …) are not in it.
 pub struct Task {
     /// Name, version and digest.
@@ -48,34 +50,8 @@ pub trait Scorer: Send + Sync {
     }
 }
 
-/// One reported metric.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MetricSpec {
-    /// As in [`Score::metric`].
-    pub name: String,
-    /// How the values of the samples become one number.
-    pub aggregation: Aggregation,
-    /// Whether more is better.
-    pub higher_is_better: bool,
-}
-
-/// How the values of the samples become one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aggregation {
-    /// Arithmetic mean of numbers.
-    Mean,
-    /// F1 of class 1 over the whole table.
-    F1,
-    /// exp(-(sum of totals) / (sum of pers)).
-    WeightedPerplexity,
-    /// exp(-(mean of numbers)).
-    Perplexity,
-    /// -(sum of totals) / (sum of pers) / ln 2.
-    BitsPerByte,
-}
-
 /// Why a task cannot be run: exit code 40.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TaskError {
     /// What is wrong; names the file, the line (with a caret below it where there is one) and the value.

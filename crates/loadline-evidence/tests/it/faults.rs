@@ -171,10 +171,10 @@ fn a_second_power_cut_while_recovering_loses_nothing_either() {
 #[test]
 fn rows_of_a_killed_process_count_as_durable_only_when_they_are() {
     let spec = spec(10);
-    for first in 8..40 {
+    for first in 0..40 {
         let disk = SimDisk::failing(first, Fault::PowerCut);
         live(&disk, &spec);
-        for second in 0..8 {
+        for second in 0..16 {
             let between = disk.killed();
             between.fail_at(second, Fault::PowerCut);
             let told = live(&between, &spec);
@@ -184,6 +184,36 @@ fn rows_of_a_killed_process_count_as_durable_only_when_they_are() {
             check_finishes(&after, &spec, &context);
         }
     }
+}
+
+#[test]
+fn rows_are_written_while_a_sync_takes_its_time_and_are_not_called_durable() {
+    let spec = spec(11);
+    let run = spec.run_id().unwrap();
+    let disk = SimDisk::default();
+    let writer = store(&disk).create(&spec).unwrap();
+    let log = writer.dir().join("log");
+    let holds =
+        |text: &str| disk.bytes(&log).unwrap().windows(text.len()).any(|part| part == text.as_bytes());
+    let held = disk.hold_syncs();
+    for number in 0..4 {
+        writer.append(&sample(number)).unwrap();
+        while !holds(&format!("\"sum-{number}\"")) {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!((writer.rows(), writer.durable()), (5, 1));
+    assert_eq!(store(&disk.killed()).verify(&run).unwrap().samples, 4);
+    let told = Told { created: true, durable: 1, ..Told::default() };
+    for seed in 0..300 {
+        let after = disk.power_cut(seed);
+        check_promises(&after, &spec, &told, &format!("power cut {seed} during a sync"));
+    }
+    drop(held);
+    writer.flush().unwrap();
+    assert_eq!(writer.durable(), 5);
+    writer.append(&sample(4)).unwrap();
+    assert_eq!(writer.seal().unwrap().rows, 6);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use loadline_evidence::disk::{AppendFile, Disk, Lock, LockError, ReadFile};
 
@@ -22,7 +22,7 @@ pub enum Fault {
 
 /// The disk. A clone is the same disk.
 #[derive(Clone, Default)]
-pub struct SimDisk(Arc<Mutex<World>>);
+pub struct SimDisk(Arc<Mutex<World>>, Arc<Condvar>);
 
 #[derive(Clone, Default)]
 struct World {
@@ -38,6 +38,8 @@ struct World {
     off: bool,
     full: bool,
     interrupted: bool,
+    /// Syncs of files wait.
+    held: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,12 @@ impl SimDisk {
         world.struck = false;
     }
 
+    /// From now on a sync of a file waits, as on a slow disk, until the value is dropped.
+    pub fn hold_syncs(&self) -> Held {
+        self.world().held = true;
+        Held(self.clone())
+    }
+
     /// Whether the fault has struck.
     pub fn struck(&self) -> bool {
         self.world().struck
@@ -110,7 +118,7 @@ impl SimDisk {
     pub fn killed(&self) -> Self {
         let mut world = self.world().clone();
         world.revive();
-        Self(Arc::new(Mutex::new(world)))
+        Self(Arc::new(Mutex::new(world)), Arc::default())
     }
 
     /// The disk after a power cut: what was synced, and of the rest whatever these dice say.
@@ -133,7 +141,7 @@ impl SimDisk {
         world.durable_names = names;
         world.pending_names.clear();
         world.revive();
-        Self(Arc::new(Mutex::new(world)))
+        Self(Arc::new(Mutex::new(world)), Arc::default())
     }
 
     /// A file's bytes.
@@ -156,7 +164,7 @@ impl SimDisk {
 
     /// A copy that shares nothing.
     pub fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.world().clone())))
+        Self(Arc::new(Mutex::new(self.world().clone())), Arc::default())
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -168,7 +176,7 @@ impl World {
     fn revive(&mut self) {
         self.locks.clear();
         (self.steps, self.fault, self.struck) = (0, None, false);
-        (self.off, self.full, self.interrupted) = (false, false, false);
+        (self.off, self.full, self.interrupted, self.held) = (false, false, false, false);
     }
 
     /// Counts a step and says what goes wrong at it.
@@ -217,6 +225,7 @@ impl Inode {
     /// Keeps of the pending changes none, all, a prefix of their bytes, or any sectors, zeros between.
     fn lose_power(&mut self, dice: &mut Dice) {
         let mode = dice.roll(4);
+        let sector_len = [16, 128, 4096][dice.roll(3) as usize];
         let mut bytes = std::mem::take(&mut self.durable);
         let mut left = match mode {
             0 => 0,
@@ -231,8 +240,8 @@ impl Inode {
                 Change::Cut(length) if left > 0 => bytes.truncate(length),
                 Change::Cut(_) => {}
                 Change::Write(offset, data) if mode == 3 => {
-                    for (at, sector) in data.chunks(16).enumerate().filter(|_| dice.roll(2) == 0) {
-                        put(&mut bytes, offset + at * 16, sector);
+                    for (at, sector) in data.chunks(sector_len).enumerate().filter(|_| dice.roll(2) == 0) {
+                        put(&mut bytes, offset + at * sector_len, sector);
                     }
                 }
                 Change::Write(offset, data) => {
@@ -348,6 +357,16 @@ impl Disk for SimDisk {
     }
 }
 
+/// Syncs wait while it lives.
+pub struct Held(SimDisk);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.world().held = false;
+        self.0.1.notify_all();
+    }
+}
+
 struct SimLock(SimDisk, PathBuf);
 
 impl Lock for SimLock {}
@@ -384,7 +403,7 @@ impl AppendFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.disk.world();
+        let mut world = self.disk.1.wait_while(self.disk.world(), |world| world.held).unwrap();
         match world.step()? {
             Some(Fault::PowerCut) => return Err(power_is_off()),
             Some(Fault::SyncFails) => {

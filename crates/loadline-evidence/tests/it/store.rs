@@ -151,16 +151,19 @@ fn a_run_is_found_by_the_shortest_unique_prefix() {
     let store = Store::open(folder.path().join("runs"));
     let none = store.find("ab").unwrap_err();
     assert!(none.hint().unwrap().contains("there are no runs in"), "{none}");
-    let mut runs: Vec<String> = (0..40)
-        .map(|seed| store.create(&spec(seed)).unwrap().close().map(|_| spec(seed)).unwrap())
-        .map(|s| s.run_id().unwrap().to_string())
-        .collect();
+    let mut runs: Vec<String> =
+        (0..40).map(|seed| store.create(&spec(seed)).unwrap().run().to_string()).collect();
     runs.sort();
     let pair = runs.windows(2).find(|pair| pair[0][..1] == pair[1][..1]).unwrap();
     let shared = pair[0].chars().zip(pair[1].chars()).take_while(|(a, b)| a == b).count();
     let unique = &pair[0][..=shared.max(6)];
     assert_eq!(store.find(unique).unwrap().to_string(), pair[0]);
     assert_eq!(store.find(&unique.to_uppercase()).unwrap().to_string(), pair[0]);
+    for run in &runs {
+        let short = store.short_id(&run.parse().unwrap()).unwrap();
+        assert!(short.len() >= 4 && store.find(&short).unwrap().to_string() == *run, "{short}");
+        assert!(short.len() == 4 || store.find(&short[..short.len() - 1]).is_err(), "{short}");
+    }
     match store.find(&pair[0][..1]).unwrap_err() {
         error @ FindError::Ambiguous { .. } => assert!(error.hint().unwrap().contains(&pair[1])),
         other => panic!("{other}"),
@@ -290,4 +293,13 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(&file, "").unwrap();
     let error = Store::open(file.join("runs")).create(&spec(1)).err().unwrap();
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[test]
+fn a_seed_that_would_share_a_run_s_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    let error = store.create(&spec((1 << 53) + 1)).err().unwrap();
+    assert!(error.to_string().contains("9007199254740993 has no exact form"), "{error}");
+    assert!(store.list().unwrap().is_empty());
 }

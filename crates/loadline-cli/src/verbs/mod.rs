@@ -1,0 +1,49 @@
+//! One file per verb: its arguments (whose doc comments are the help) and what it does.
+
+pub mod compare;
+pub mod estimate;
+pub mod measure;
+pub mod models;
+pub mod pull;
+pub mod quickstart;
+pub mod record;
+pub mod runs;
+pub mod show;
+pub mod tasks;
+
+use crate::failure::Result;
+use crate::ui::Ui;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    Quickstart(quickstart::Args),
+    Measure(measure::Args),
+    Tasks(tasks::Args),
+    Models(models::Args),
+    Pull(pull::Args),
+    Runs(runs::Args),
+    Show(show::Args),
+    Record(record::Args),
+    Estimate(estimate::Args),
+    Compare(compare::Args),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Whatever ends the verb: see [`crate::failure::Failure`].
+pub fn run(verb: Verb, ui: &Ui) -> Result {
+    match verb {
+        Verb::Quickstart(args) => quickstart::run(args, ui),
+        Verb::Measure(args) => measure::run(args, ui),
+        Verb::Tasks(args) => tasks::run(&args, ui),
+        Verb::Models(args) => models::run(&args, ui),
+        Verb::Pull(args) => pull::run(&args, ui),
+        Verb::Runs(args) => runs::run(&args, ui),
+        Verb::Show(args) => show::run(&args, ui),
+        Verb::Record(args) => record::run(&args, ui),
+        Verb::Estimate(args) => estimate::run(&args, ui),
+        Verb::Compare(args) => compare::run(&args, ui),
+    }
+}

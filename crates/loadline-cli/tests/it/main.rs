@@ -1,0 +1,13 @@
+//! Tests of the `loadline` command as people and programs meet it: the real binary, its words, its exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+
+mod bad_input;
+mod help;
+mod interrupted;
+mod local;
+mod measured;
+mod pulled;
+mod records;
+mod statistics;
+mod support;

@@ -1,0 +1,76 @@
+//! `estimate` and `compare`.
+
+use crate::support::Sandbox;
+
+fn scores(sandbox: &Sandbox) {
+    // 100 samples: A is right on 60, B on 75, of which 55 are the same.
+    let rows = |right: &dyn Fn(usize) -> bool| {
+        let rows: String = (0..100).map(|i| format!("s{i},{}\n", u8::from(right(i)))).collect();
+        format!("id,score\n{rows}")
+    };
+    sandbox.write("a.csv", rows(&|i| i < 60));
+    sandbox.write("b.csv", rows(&|i| (5..80).contains(&i)));
+}
+
+#[test]
+fn an_estimate_has_its_interval_and_method() {
+    let sandbox = Sandbox::new();
+    scores(&sandbox);
+    insta::assert_snapshot!("estimate", sandbox.run("estimate a.csv --threshold 0.5").ok().text());
+    let json = &sandbox.run("estimate a.csv --json").ok().json_lines()[0];
+    // Wilson at 60 of 100, from the formula.
+    assert_eq!((json["point"].as_f64(), json["n"].as_u64()), (Some(0.6), Some(100)));
+    assert!((json["interval"][0].as_f64().unwrap() - 0.502_003).abs() < 1e-6, "{json}");
+    assert!((json["interval"][1].as_f64().unwrap() - 0.690_599).abs() < 1e-6, "{json}");
+    let exact = &sandbox.run("estimate a.csv --method clopper-pearson --json").ok().json_lines()[0];
+    assert_eq!(exact["method"], "Clopper-Pearson");
+    let bank = &sandbox.run("estimate a.csv --bank-size 100 --json").ok().json_lines()[0];
+    assert_eq!(bank["interval"], serde_json::json!([0.6, 0.6]));
+}
+
+#[test]
+fn a_comparison_is_paired_by_sample() {
+    let sandbox = Sandbox::new();
+    scores(&sandbox);
+    insta::assert_snapshot!("compare", sandbox.run("compare a.csv b.csv").ok().text());
+    let json = &sandbox.run("compare a.csv b.csv --json").ok().json_lines()[0];
+    assert_eq!(json["discordant"], serde_json::json!({"a_only": 5, "b_only": 20}));
+    assert!((json["difference"]["point"].as_f64().unwrap() + 0.15).abs() < 1e-12);
+    // Exact McNemar of 5 against 20: 2 * P(Binomial(25, 1/2) <= 5).
+    assert!((json["p_value"]["value"].as_f64().unwrap() - 0.004_077).abs() < 1e-6, "{json}");
+    assert_eq!(json["verdict"], "worse");
+}
+
+#[test]
+fn runs_are_compared_like_files() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.run("measure arithmetic -m fake/ability=0.9 fake/ability=0.4 --limit 60 --json").ok();
+    let runs: Vec<String> =
+        said.json_lines().iter().map(|l| l["run"].as_str().unwrap()[..8].to_owned()).collect();
+    let json = &sandbox.run(&format!("compare {} {} --json", runs[0], runs[1])).ok().json_lines()[0];
+    assert_eq!((json["pairs"].as_u64(), json["verdict"].as_str()), (Some(60), Some("better")));
+    for (run, name) in runs.iter().zip(["a", "b"]) {
+        let rows = sandbox.run(&format!("record export {run} --format csv")).ok().stdout;
+        sandbox.write(&format!("{name}.csv"), rows);
+    }
+    let files = &sandbox.run("compare a.csv b.csv --json").ok().json_lines()[0];
+    assert_eq!(files["difference"], json["difference"]);
+    assert_eq!(files["p_value"], json["p_value"]);
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.csv", "id,score\nx,1\ny,0\nz,1\nonly,1\n");
+    sandbox.write(
+        "b.jsonl",
+        "{\"id\":\"x\",\"score\":1}\n{\"id\":\"y\",\"score\":null}\n{\"id\":\"z\",\"score\":0}\n",
+    );
+    let said = sandbox.run("compare a.csv b.jsonl").ok();
+    assert!(said.stderr.contains("1 sample only in `a.csv` left out"), "{}", said.stderr);
+    assert!(said.stderr.contains("1 sample without a score on one side left out"), "{}", said.stderr);
+    sandbox.write("c.csv", "id,score\nq,1\n");
+    let none = sandbox.run("compare a.csv c.csv");
+    assert_eq!(none.code, 40);
+    insta::assert_snapshot!("nothing_in_common", none.text());
+}
