@@ -32,8 +32,13 @@ static ABOUT: About = About {
 };
 
 /// Smallest and largest result of each level, for the guesser of the generate form.
-pub(crate) const RESULTS: [(i64, i64); 5] =
-    [(0, 9_999_999), (-8_999_999, 19_999_998), (-97_999, 207_799), (-8_891_001, 19_980_002), (0, 999_998)];
+pub(crate) const RESULTS: [(i64, i64); 5] = [
+    (100_000_000_000, 999_999_999_999),
+    (0, 9_999_999),
+    (-97_999, 207_799),
+    (-8_891_001, 19_980_002),
+    (0, 999_998),
+];
 
 impl Suite for Arithmetic {
     fn name(&self) -> &'static str {

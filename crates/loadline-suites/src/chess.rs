@@ -33,14 +33,14 @@ static ABOUT: About = About {
         "a legal move with at most 8 pieces on the board",
         "a legal move in a middle game",
         "a legal move when in check, with at least 12 pieces on the board",
-        "mate in one",
-        "the only mate in one among at least 25 legal moves, at least 3 of which give check",
+        "mate in one, with at least 14 pieces on the board",
+        "the same, when only one of at least 25 legal moves mates and at least 3 give check",
     ],
 };
 
 /// Chance in the generate form, measured over 50,000 items of each level (`cargo test -p loadline-suites --release
 /// chess_chance -- --ignored --nocapture`).
-const CHANCE: [f64; 5] = [0.00475, 0.00834, 0.00102, 0.0364, 0.0261];
+const CHANCE: [f64; 5] = [0.00475, 0.00834, 0.00102, 0.0298, 0.0247];
 
 impl Suite for Chess {
     fn name(&self) -> &'static str {
@@ -83,10 +83,11 @@ impl Suite for Chess {
                 } else {
                     format!("Name one legal move for {turn}.")
                 };
+                // No move as an example: a model could copy it, and it might be right.
                 let prompt = format!(
-                    "{shown}\n\n{task} You may think step by step first. End with one line of the form \"Answer: \
-                     MOVE\", with the move in UCI notation (such as g1f3 or e7e8q) or in standard algebraic \
-                     notation (such as Nf3 or e8=Q)."
+                    "{shown}\n\n{task} Think step by step. Then end with one line of the form \"Answer: MOVE\", with the \
+                     move in UCI notation (the square that the piece leaves, the square that it goes to, and for a \
+                     promotion the letter of the new piece) or in standard algebraic notation."
                 );
                 let mut sample =
                     item.generate(prompt, String::new(), if item.level > 3 { 2048 } else { 512 }, metadata);

@@ -65,7 +65,7 @@ impl Suite for Knights {
             Form::Generate => {
                 let shape: Vec<String> = puzzle.names.iter().map(|name| format!("{name} = X")).collect();
                 let prompt = format!(
-                    "{}\n\nWhat is each of them? You may think step by step first. End with one line of the form \
+                    "{}\n\nWhat is each of them? Think step by step. Then end with one line of the form \
                      \"Answer: {}\", where each X is knight or knave.",
                     puzzle.text,
                     shape.join(", ")

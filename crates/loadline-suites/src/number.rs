@@ -6,8 +6,9 @@ use crate::answer;
 use crate::item::{exact_match, is_choice, score_choice};
 use crate::stream::Stream;
 
-/// What a prompt says about the answer's form.
-pub(crate) const ASK: &str = "You may think step by step first. End with one line of the form \"Answer: N\", where N is the result in digits.";
+/// What a prompt says about the answer's form. A small model that is told that it *may* think answers at once.
+pub(crate) const ASK: &str =
+    "Think step by step. Then end with one line of the form \"Answer: N\", where N is the result in digits.";
 
 /// Scores either form of an item whose answer is an integer.
 pub(crate) fn score(sample: &Sample, output: &ModelOutput) -> Vec<Score> {

@@ -90,7 +90,7 @@ const ENGLISH: Texts = Texts {
             each group?",
     start: "In the end there were {v} {thing} there. How many {thing} were there on {day} morning?",
     gap: " ",
-    ask: "Answer with a number. You may think step by step first. End with one line of the form \"Answer: N\", where \
+    ask: "Answer with a number. Think step by step. Then end with one line of the form \"Answer: N\", where \
           N is the number in digits.",
     question: "Question:",
     answer: "Answer:",
@@ -109,7 +109,7 @@ const HEBREW: Texts = Texts {
     share: "לבסוף חילקו את כל ה{thing} שהיו שם שווה בשווה ל-{d} קבוצות. כמה {thing} יש בכל קבוצה?",
     start: "בסוף היו שם {v} {thing}. כמה {thing} היו שם ביום {day} בבוקר?",
     gap: " ",
-    ask: "יש לענות במספר. אפשר לחשוב תחילה צעד אחר צעד. בסוף יש לכתוב שורה אחת בצורה \"תשובה: N\", כאשר N הוא המספר \
+    ask: "יש לענות במספר. יש לחשוב צעד אחר צעד. לאחר מכן יש לכתוב בסוף שורה אחת בצורה \"תשובה: N\", כאשר N הוא המספר \
           בספרות.",
     question: "שאלה:",
     answer: "תשובה:",
@@ -128,7 +128,7 @@ const CHINESE: Texts = Texts {
     share: "最后把那里所有的{thing}平均分成{d}组。每组有多少{mw}{thing}？",
     start: "最后那里有{v}{mw}{thing}。{day}早上那里有多少{mw}{thing}？",
     gap: "",
-    ask: "请用数字作答。可以先一步一步地思考。最后单独写一行，格式为“答案：N”，其中N是用阿拉伯数字写的结果。",
+    ask: "请用数字作答。请一步一步地思考。然后在最后单独写一行，格式为“答案：N”，其中N是用阿拉伯数字写的结果。",
     question: "问题:",
     answer: "答案:",
 };

@@ -34,7 +34,7 @@ const GO: [&str; 15] = [
 ];
 
 pub fn solve(prompt: &str) -> i64 {
-    let story = prompt.split("\n\nYou may").next().unwrap();
+    let story = prompt.split("\n\nThink").next().unwrap();
     let story = story.trim_start_matches("Question: ").trim_end_matches("\nAnswer:");
     let asked_together = story.contains(" together?");
     let backwards = story.contains("In the end");
