@@ -38,8 +38,8 @@ static ABOUT: About = About {
     ],
 };
 
-/// Chance in the generate form, measured over 50,000 items of each level (`cargo test -p loadline-suites --release
-/// chess_chance -- --ignored --nocapture`).
+/// Chance in the generate form, measured over 50,000 items of each level (`cargo run --release -p
+/// loadline-suites --example figures -- chess-chance`).
 const CHANCE: [f64; 5] = [0.00475, 0.00834, 0.00102, 0.0298, 0.0247];
 
 impl Suite for Chess {

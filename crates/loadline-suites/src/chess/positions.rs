@@ -77,22 +77,13 @@ fn next(stream: &mut Stream, board: &Board, moves: &[Move], level: u32) -> Move 
     *stream.choose(moves)
 }
 
-/// A game with fewer pieces is given up. Endings with few pieces would come up again and again in mates.
-fn fewest_pieces(level: u32) -> u32 {
-    match level {
-        1 | 2 => 0,
-        3 => 12,
-        _ => 14,
-    }
-}
-
 /// The right moves when the position is what the level asks for.
 fn wanted(board: &Board, moves: &[Move], level: u32) -> Option<Vec<Move>> {
     let checked = !board.checkers().is_empty();
     let fits = match level {
         1 => board.occupied().len() <= 8 && moves.len() >= 6 && !checked,
         2 => moves.len() >= 6 && !checked,
-        3 => checked,
+        3 => checked && board.occupied().len() >= 12,
         _ => moves.len() >= 8,
     };
     if !fits || level <= 3 {
