@@ -13,6 +13,7 @@ pub fn spec(seed: u64) -> EvalSpec {
         "task": TaskIdentity { name: "arithmetic".into(), version: "1".into(), digest: Digest::of(b"task") },
         "model": "fake/ability=0.7",
         "identity": { "basis": "self_reported" },
+        "samples": 20,
         "limit": 20,
         "epochs": 1,
         "seed": seed,
