@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use loadline_core::model::{Loglikelihood, Prompt};
-use loadline_local::decoder::PIECE;
+use loadline_local::engine::WORTH_GATHERING;
 use loadline_local::{Engine, LocalOptions};
 
 #[derive(serde::Deserialize)]
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut next = questions.iter().peekable();
     while next.peek().is_some() {
         let (mut trees, mut gold, mut tokens) = (Vec::new(), Vec::new(), 0);
-        while tokens < PIECE
+        while tokens < WORTH_GATHERING
             && let Some(question) = next.next()
         {
             let tree = engine.tree(&Loglikelihood {

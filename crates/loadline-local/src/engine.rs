@@ -215,8 +215,9 @@ impl Engine {
     }
 }
 
-/// Tokens that are worth gathering requests for.
-pub const WORTH_GATHERING: usize = PIECE;
+/// Tokens from which on a batch gains nothing by more requests, which would only take memory for their keys and
+/// values. A request that is short of it is joined by the next, so that most batches still are one piece.
+pub const WORTH_GATHERING: usize = PIECE * 3 / 4;
 
 fn scored(loglikelihoods: Vec<ContinuationLoglikelihood>, tokens: usize) -> ModelOutput {
     let usage = Usage { input_tokens: tokens as u64, output_tokens: 0 };

@@ -5,6 +5,10 @@ use std::ops::Range;
 use super::config::Config;
 use crate::kernels::{LANES, Lanes};
 
+/// Tiles of sixteen rows that are made room for at once. Doubling, as vectors do by themselves, would take half as
+/// much memory again on average, and keys and values are most of what a request takes.
+const ROOM: usize = 8;
+
 /// Keys and values of one sequence, or of a tree of sequences, as layers need them. Rows are never moved, so a tree
 /// is a matter of which rows a token may see.
 #[derive(Clone, Debug)]
@@ -78,10 +82,11 @@ impl KvCache {
     pub(super) fn extend(&mut self, positions: impl Iterator<Item = u32>) {
         self.positions.extend(positions);
         let tiles = self.len().div_ceil(LANES);
+        let per_tile = self.kv_heads * self.head_width;
         for layer in &mut self.layers {
-            layer.keys.resize(tiles * self.kv_heads * self.head_width, [0.0; LANES]);
+            grow(&mut layer.keys, tiles * per_tile, ROOM * per_tile);
             for values in &mut layer.values {
-                values.resize(tiles * LANES, [0.0; LANES]);
+                grow(values, tiles * LANES, ROOM * LANES);
             }
         }
     }
@@ -111,4 +116,12 @@ impl KvCache {
     pub(super) fn values(&self, layer: usize, head: usize, part: usize, rows: Range<usize>) -> &[Lanes] {
         &self.layers[layer].values[head * self.head_width.div_ceil(LANES) + part][rows]
     }
+}
+
+/// Lengthens to `length`, with room up to the next multiple of `step`.
+fn grow(lanes: &mut Vec<Lanes>, length: usize, step: usize) {
+    if length > lanes.capacity() {
+        lanes.reserve_exact(length.next_multiple_of(step) - lanes.len());
+    }
+    lanes.resize(length, [0.0; LANES]);
 }
