@@ -11,7 +11,7 @@ const FILES: &[&str] = &["gemma-3-270m-q4_k_m.gguf", "qwen2.5-coder-0.5b-instruc
 pub fn bench(words: &[&str]) -> Result<(), String> {
     let runs = crate::runs(words)?;
     let ours = build(&["--package", "loadline-local", "--example", "speed"], "examples/speed")?;
-    let script = root().join("crates/loadline-local/benches/llama_cpp.py");
+    let script = root().join("crates/loadline-local/benches/llama_speed.py");
     let python = crate::flag(words, "--python");
     for file in FILES {
         let model = models_folder()?.join(file);
@@ -21,9 +21,9 @@ pub fn bench(words: &[&str]) -> Result<(), String> {
         }
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..runs {
-            mine.push(speeds(Command::new(&ours).arg(&model).args(["int8", "1"]))?);
+            mine.push(speeds(Command::new(&ours).arg(&model).args(["--runs", "1"]))?);
             if let Some(python) = python {
-                theirs.push(speeds(Command::new(python).arg(&script).arg(&model))?);
+                theirs.push(speeds(Command::new(python).arg(&script).arg(&model).args(["1", "1"]))?);
             }
         }
         for (index, what) in ["prefill of 512 tokens", "decode of 32 tokens"].iter().enumerate() {
@@ -41,14 +41,14 @@ pub fn bench(words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Both print `prefill DECODE`: two numbers on their last line.
+/// Both print one line of JSON with `prefill` and `decode`, in tokens per CPU-second.
 fn speeds(command: &mut Command) -> Result<[f64; 2], String> {
     let used = run(command)?;
-    let last = used.stdout.lines().last().unwrap_or_default();
-    let mut numbers = last.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-    match (numbers.next(), numbers.next()) {
+    let line: Option<serde_json::Value> = serde_json::from_str(used.stdout.trim()).ok();
+    let number = |name: &str| line.as_ref().and_then(|line| line[name].as_f64());
+    match (number("prefill"), number("decode")) {
         (Some(prefill), Some(decode)) => Ok([prefill, decode]),
-        _ => Err(format!("{command:?}: exit {:?}, no two numbers in `{last}`", used.code)),
+        _ => Err(format!("{command:?}: exit {:?}, no speeds in `{}`", used.code, used.stdout.trim())),
     }
 }
 
