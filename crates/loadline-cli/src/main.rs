@@ -5,6 +5,7 @@
 
 mod cache;
 mod control;
+mod documents;
 mod exit;
 mod failure;
 mod live;

@@ -29,6 +29,28 @@ pub struct Columns {
 
 /// Longest line read, in bytes.
 const LINE_LIMIT: u64 = 16 << 20;
+
+/// What some editors put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A reader that gives no more than this for one row: an unclosed quotation mark would else read a whole disk into
+/// one field.
+struct Rationed<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: std::io::Read> std::io::Read for Rationed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            return Err(std::io::Error::other(format!("a row is longer than {LINE_LIMIT} bytes")));
+        }
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.reader.read(&mut buffer[..most])?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
 /// Most samples read.
 const SAMPLE_LIMIT: usize = 10_000_000;
 
@@ -117,13 +139,15 @@ impl Source<'_> {
             Some("csv") => Ok(false),
             _ => {
                 let start = reader.fill_buf().map_err(|error| self.unreadable(&error))?;
+                let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
                 Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
             }
         }
     }
 
     fn csv(&mut self, reader: impl std::io::Read) -> Result<(), Failure> {
-        let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
+        let mut csv =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Rationed { reader, left: LINE_LIMIT });
         let not_csv = self.fail("is not CSV").message;
         let csv_fail = |error: csv::Error| Failure::because(Exit::TaskInvalid, &not_csv, &error);
         let headers = csv.headers().map_err(csv_fail)?.clone();
@@ -138,6 +162,7 @@ impl Source<'_> {
             let line = record.position().map_or(0, csv::Position::line);
             let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
             self.push(line, cell(id), cell(Some(score)).unwrap_or(""), cell(cluster))?;
+            csv.get_mut().left = LINE_LIMIT;
         }
         Ok(())
     }
@@ -157,7 +182,8 @@ impl Source<'_> {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            let row: serde_json::Map<String, Value> = serde_json::from_slice(&text)
+            let json = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| line == 1).unwrap_or(&text);
+            let row: serde_json::Map<String, Value> = serde_json::from_slice(json)
                 .map_err(|error| self.fail_at(line, "it is not a JSON object").cause(error.to_string()))?;
             self.json_row(&row, line)?;
         }

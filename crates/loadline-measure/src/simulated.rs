@@ -175,11 +175,11 @@ fn choose(
     right: bool,
     draw: f64,
 ) -> Vec<ContinuationLoglikelihood> {
-    let gold = sample.gold.unwrap_or(0);
+    let golds = golds(continuations, sample);
     let likeliest = if right {
-        Some(gold)
+        golds.first().copied()
     } else {
-        let others: Vec<usize> = (0..continuations.len()).filter(|&i| i != gold).collect();
+        let others: Vec<usize> = (0..continuations.len()).filter(|i| !golds.contains(i)).collect();
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         #[expect(clippy::allow_attributes_without_reason, reason = "a place in a short list")]
         let place = (draw * others.len() as f64) as usize;
@@ -190,6 +190,24 @@ fn choose(
         likelihood(text, if is_likeliest { -1e-6 } else { -10.0 }, is_likeliest)
     };
     continuations.iter().enumerate().map(one).collect()
+}
+
+/// The right continuations: the one that the key names, or those that are a target after the delimiter. A
+/// continuation without choices beside it is right.
+fn golds(continuations: &[String], sample: &Sample) -> Vec<usize> {
+    if let Some(gold) = sample.gold {
+        return vec![gold];
+    }
+    if continuations.len() == 1 {
+        return vec![0];
+    }
+    let those = |is_right: &dyn Fn(&str, &str) -> bool| -> Vec<usize> {
+        let is_gold = |i: &usize| sample.target.iter().any(|target| is_right(&continuations[*i], target));
+        (0..continuations.len()).filter(is_gold).collect()
+    };
+    let alike = those(&|continuation, target| continuation.trim_start() == target.trim_start());
+    // Another delimiter than white space stands before the choice.
+    if alike.is_empty() { those(&|continuation, target| continuation.ends_with(target)) } else { alike }
 }
 
 fn likelihood(text: &str, per_byte: f64, greedy: bool) -> ContinuationLoglikelihood {
@@ -274,6 +292,26 @@ mod tests {
                 assert_eq!(argmax(&|i| sums[i].sum) == 1, expected);
                 assert_eq!(argmax(&|i| sums[i].sum / lengths[i]) == 1, expected);
                 assert_eq!(sums[1].greedy, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn of_several_right_choices_one_is_chosen_exactly_when_it_is_right() {
+        for delimiter in [" ", "\n", ": "] {
+            let continuations: Vec<String> =
+                ["no", "yes or no", "maybe", "never"].iter().map(|c| format!("{delimiter}{c}")).collect();
+            let context = Prompt::Text("q".into());
+            let request = Request::Loglikelihood(Loglikelihood { context, continuations });
+            for (name, expected) in [("ability=1", true), ("ability=0", false)] {
+                let model = Simulated::parse(name).unwrap();
+                for id in 0..50 {
+                    let mut sample = sample(id, request.clone());
+                    (sample.gold, sample.target) = (None, vec!["maybe".into(), "never".into()]);
+                    let output = ask(&model, &sample, 0, 1).unwrap();
+                    let best = output.loglikelihoods.iter().position(|l| l.greedy).unwrap();
+                    assert_eq!([2, 3].contains(&best), expected, "{delimiter:?} {name} {best}");
+                }
             }
         }
     }

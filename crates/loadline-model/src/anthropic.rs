@@ -291,7 +291,7 @@ impl Model for Anthropic {
     ) -> BoxFuture<'a, Result<ModelOutput, ModelError>> {
         Box::pin(async move {
             match request {
-                Request::Generate(asked) => self.generate(asked).await,
+                Request::Generate(asked) => Ok(self.transport.masked(self.generate(asked).await?)),
                 Request::Loglikelihood(_) | Request::Rolling(_) => Err(no_loglikelihoods()),
             }
         })

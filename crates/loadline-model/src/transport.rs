@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use loadline_core::untrusted::one_line;
-use loadline_core::{ModelError, ModelErrorKind, Secret};
+use loadline_core::{ModelError, ModelErrorKind, ModelOutput, Secret};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -287,6 +287,15 @@ impl Transport {
     /// An error with every secret masked.
     pub(crate) fn error(&self, kind: ModelErrorKind, message: &str) -> ModelError {
         ModelError::new(kind, self.mask(message))
+    }
+
+    /// The output with every secret masked in its text: a server that echoes the key into an answer would else put
+    /// it into a record.
+    pub(crate) fn masked(&self, mut output: ModelOutput) -> ModelOutput {
+        if self.secrets.iter().any(|secret| output.completion.contains(secret.expose())) {
+            output.completion = self.mask(&output.completion);
+        }
+        output
     }
 
     fn mask(&self, text: &str) -> String {

@@ -40,7 +40,7 @@ static ABOUT: About = About {
 
 /// Chance in the generate form, measured over 50,000 items of each level (`cargo run --release -p
 /// loadline-suites --example figures -- chess-chance`).
-const CHANCE: [f64; 5] = [0.00475, 0.00834, 0.00102, 0.0301, 0.0249];
+const CHANCE: [f64; 5] = [0.00475, 0.00834, 0.00102, 0.0298, 0.0247];
 
 impl Suite for Chess {
     fn name(&self) -> &'static str {

@@ -12,15 +12,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("tlog", &[]),
     ("evidence", &["core", "tlog"]),
+    ("policy", &["core", "stats"]),
     ("suites", &["core"]),
     ("model", &["core"]),
     ("local", &["core"]),
     ("measure", &["core", "stats", "evidence", "suites"]),
-    ("cli", &["core", "stats", "tlog", "evidence", "suites", "model", "local", "measure"]),
+    ("cli", &["core", "stats", "tlog", "evidence", "policy", "suites", "model", "local", "measure"]),
     ("testkit", &["core"]),
 ];
 
-const PURE: &[&str] = &["core", "stats", "tlog", "suites"];
+const PURE: &[&str] = &["core", "stats", "tlog", "policy", "suites"];
 
 #[test]
 fn every_crate_has_its_arrows_written_down_and_keeps_to_them() {

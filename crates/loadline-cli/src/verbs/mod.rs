@@ -1,9 +1,11 @@
 //! One file per verb: its arguments (whose doc comments are the help) and what it does.
 
 pub mod compare;
+pub mod compute;
 pub mod estimate;
 pub mod measure;
 pub mod models;
+pub mod policy;
 pub mod pull;
 pub mod quickstart;
 pub mod record;
@@ -27,6 +29,8 @@ pub enum Verb {
     Record(record::Args),
     Estimate(estimate::Args),
     Compare(compare::Args),
+    Compute(compute::Args),
+    Policy(policy::Args),
 }
 
 /// Does it.
@@ -45,5 +49,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Record(args) => record::run(&args, ui),
         Verb::Estimate(args) => estimate::run(&args, ui),
         Verb::Compare(args) => compare::run(&args, ui),
+        Verb::Compute(args) => compute::run(&args, ui),
+        Verb::Policy(args) => policy::run(&args, ui),
     }
 }

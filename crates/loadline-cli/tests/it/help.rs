@@ -19,6 +19,11 @@ const VERBS: &[&str] = &[
     "record withhold",
     "estimate",
     "compare",
+    "compute",
+    "policy",
+    "policy check",
+    "policy diff",
+    "policy explain",
 ];
 
 #[test]
@@ -47,7 +52,7 @@ fn no_verb_is_missing_above() {
     for verb in &listed {
         assert!(VERBS.contains(verb), "{verb} has no entry in VERBS");
     }
-    assert_eq!(listed.len(), 10);
+    assert_eq!(listed.len(), 12);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod help;
 mod interrupted;
 mod local;
 mod measured;
+mod policies;
 mod pulled;
 mod records;
 mod statistics;

@@ -74,3 +74,22 @@ fn what_is_left_out_is_said() {
     assert_eq!(none.code, 40);
     insta::assert_snapshot!("nothing_in_common", none.text());
 }
+
+#[test]
+fn a_byte_order_mark_is_not_a_score() {
+    let sandbox = Sandbox::new();
+    sandbox.write("marked.jsonl", "\u{feff}{\"id\":\"a\",\"score\":1}\n{\"id\":\"b\",\"score\":0}\n");
+    sandbox.write("marked", "\u{feff}{\"id\":\"a\",\"score\":1}\n{\"id\":\"b\",\"score\":0}\n");
+    for file in ["marked.jsonl", "marked"] {
+        assert_eq!(sandbox.run(&format!("estimate {file} --json")).ok().json_lines()[0]["n"], 2, "{file}");
+    }
+}
+
+#[test]
+fn a_row_without_end_is_refused_and_not_held_in_memory() {
+    let sandbox = Sandbox::new();
+    // A quotation mark that is never closed makes one field of the rest of the file.
+    sandbox.write("open.csv", format!("id,score\na,\"{}", "1,0\n".repeat(5 << 20)));
+    let said = sandbox.run("estimate open.csv").text();
+    assert!(said.contains("a row is longer than 16777216 bytes") && said.contains("exit 40"), "{said}");
+}

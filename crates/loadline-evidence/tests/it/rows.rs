@@ -1,6 +1,8 @@
 //! Rows to write, always the same for the same number.
 
-use loadline_core::model::{ContinuationLoglikelihood, Generate, Prompt, Request, Sampling, Usage};
+use loadline_core::model::{
+    ContinuationLoglikelihood, Generate, Prompt, Request, Sampling, StopReason, Usage,
+};
 use loadline_core::record::{EvalSpec, RECORD_FORMAT, Row, TaskIdentity};
 use loadline_core::{Digest, SampleRecord, Score, Value};
 
@@ -33,6 +35,7 @@ pub fn sample(number: u64) -> Row {
         gold: None,
         metadata: serde_json::Map::new(),
         output: Some((number + 1).to_string()),
+        stop_reason: StopReason::Stop,
         loglikelihoods: vec![ContinuationLoglikelihood {
             sum: -0.1 * number as f64,
             tokens: 2,

@@ -103,14 +103,14 @@ struct Block<'a, 'b> {
 
 /// Calls a function for all pairs, with as many at once as the registers hold.
 macro_rules! over_pairs {
-    ($simd:ident, $pairs:expr, |$at:ident| $body:ident::<S, _, $tiles:literal>($($argument:expr),*)) => {{
-        let mut $at = 0;
-        while $at < $pairs {
-            $at += match $pairs - $at {
-                8.. if S::WIDE => { $body::<S, 8, $tiles>($simd, $at, $($argument),*); 8 }
-                4.. => { $body::<S, 4, $tiles>($simd, $at, $($argument),*); 4 }
-                2.. => { $body::<S, 2, $tiles>($simd, $at, $($argument),*); 2 }
-                _ => { $body::<S, 1, $tiles>($simd, $at, $($argument),*); 1 }
+    ($simd:ident, $pairs:expr, $function:ident($($argument:expr),*)) => {{
+        let mut at = 0;
+        while at < $pairs {
+            at += match $pairs - at {
+                8.. if S::PANEL_TILES == 2 => { $function::<S, 8>($simd, at, $($argument),*); 8 }
+                4.. => { $function::<S, 4>($simd, at, $($argument),*); 4 }
+                2.. => { $function::<S, 2>($simd, at, $($argument),*); 2 }
+                _ => { $function::<S, 1>($simd, at, $($argument),*); 1 }
             };
         }
     }};
@@ -139,21 +139,13 @@ impl Operation for Block<'_, '_> {
                 heads.chunks_exact(width)
             })
             .collect();
-        let mut scores = vec![0.0f32; pairs * columns];
-        let mut column = 0;
-        for tile in runs.iter().cloned().flatten() {
-            let keys = [cache.keys(attention.layer, tile, task.head)];
-            over_pairs!(simd, pairs, |at| score::<S, _, 1>(
-                &queries,
-                keys,
-                &mut scores,
-                columns,
-                column,
-                config.attention_scale
-            ));
-            column += LANES;
+        let mut scores = Scores { values: vec![0.0; pairs * columns], columns };
+        let scale = config.attention_scale;
+        for (place, tile) in runs.iter().cloned().flatten().enumerate() {
+            let keys = cache.keys(attention.layer, tile, task.head);
+            over_pairs!(simd, pairs, score(&queries, keys, scale, &mut scores, place * LANES));
         }
-        for (pair, row) in scores.chunks_exact_mut(columns).enumerate() {
+        for (pair, row) in scores.values.chunks_exact_mut(columns).enumerate() {
             hide(row, &runs, &visible[pair / group]);
             Softmax(row).run(simd);
         }
@@ -163,45 +155,45 @@ impl Operation for Block<'_, '_> {
                 .iter()
                 .map(|run| cache.values(attention.layer, task.head, part, run.start * LANES..run.end * LANES))
                 .collect();
-            over_pairs!(simd, pairs, |at| gather::<S, _, 1>(
-                &scores, columns, &values, &mut out, width, part
-            ));
+            over_pairs!(simd, pairs, gather(&scores, &values, &mut out, width, part));
         }
         out
     }
 }
 
-/// The scores of `M` queries with sixteen keys.
+/// A row for each pair: scores, then probabilities.
+struct Scores {
+    values: Vec<f32>,
+    columns: usize,
+}
+
+/// The scores of `M` queries with sixteen keys, which begin at a column.
 #[inline(always)]
-fn score<S: Simd, const M: usize, const T: usize>(
+fn score<S: Simd, const M: usize>(
     simd: S,
     first: usize,
     queries: &[&[f32]],
-    keys: [&[Lanes]; T],
-    scores: &mut [f32],
-    columns: usize,
-    column: usize,
+    keys: &[Lanes],
     scale: f32,
+    scores: &mut Scores,
+    column: usize,
 ) {
-    let mut sums = [[simd.splat(0.0); T]; M];
-    outer(simd, std::array::from_fn(|m| queries[first + m]), keys, &mut sums);
-    for (m, sums) in sums.into_iter().enumerate() {
-        for (t, sum) in sums.into_iter().enumerate() {
-            let to = &mut scores[(first + m) * columns + column + t * LANES..];
-            if let Some(to) = to.first_chunk_mut() {
-                simd.store(simd.mul(sum, simd.splat(scale)), to);
-            }
+    let mut sums = [[simd.splat(0.0); 1]; M];
+    outer(simd, std::array::from_fn(|m| queries[first + m]), [keys], &mut sums);
+    for (m, [sum]) in sums.into_iter().enumerate() {
+        let to = &mut scores.values[(first + m) * scores.columns + column..];
+        if let Some(to) = to.first_chunk_mut() {
+            simd.store(simd.mul(sum, simd.splat(scale)), to);
         }
     }
 }
 
-/// The values that `M` queries gather with their probabilities, sixteen of each.
+/// Sixteen of the values that `M` queries gather with their probabilities: part `part` of a head of `width` values.
 #[inline(always)]
-fn gather<S: Simd, const M: usize, const T: usize>(
+fn gather<S: Simd, const M: usize>(
     simd: S,
     first: usize,
-    scores: &[f32],
-    columns: usize,
+    scores: &Scores,
     values: &[&[Lanes]],
     out: &mut [f32],
     width: usize,
@@ -210,7 +202,7 @@ fn gather<S: Simd, const M: usize, const T: usize>(
     let mut sums = [[simd.splat(0.0); 1]; M];
     let mut column = 0;
     for rows in values {
-        let probabilities = |m: usize| &scores[(first + m) * columns + column..][..rows.len()];
+        let probabilities = |m: usize| &scores.values[(first + m) * scores.columns + column..][..rows.len()];
         outer(simd, std::array::from_fn(probabilities), [*rows], &mut sums);
         column += rows.len();
     }

@@ -2,12 +2,7 @@
 
 /// The number format of a tensor. Only formats that can be read are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    clippy::upper_case_acronyms,
-    non_camel_case_types,
-    reason = "the names of the format itself"
-)]
+#[expect(missing_docs, non_camel_case_types, reason = "the names of the format itself")]
 pub enum TensorKind {
     F32,
     F16,

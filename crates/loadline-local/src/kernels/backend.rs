@@ -73,7 +73,6 @@ impl Backend {
     }
 
     /// Runs an operation.
-    #[inline]
     pub(crate) fn run<O: Operation>(self, operation: O) -> O::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -85,7 +84,7 @@ impl Backend {
             #[cfg(target_arch = "aarch64")]
             // SAFETY: the value proves that the instructions were detected.
             Kind::Neon(simd) => unsafe { run_neon(simd, operation) },
-            Kind::Portable => operation.run(Portable),
+            Kind::Portable => run_portable(operation),
         }
     }
 }
@@ -120,4 +119,10 @@ fn run_avx2<O: Operation>(simd: Avx2, operation: O) -> O::Output {
 #[target_feature(enable = "neon")]
 fn run_neon<O: Operation>(simd: Neon, operation: O) -> O::Output {
     operation.run(simd)
+}
+
+/// A function of its own, so that it is compiled once and not into every caller.
+#[inline(never)]
+fn run_portable<O: Operation>(operation: O) -> O::Output {
+    operation.run(Portable)
 }

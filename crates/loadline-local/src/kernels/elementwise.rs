@@ -11,7 +11,7 @@ use super::simd::{LANES, Simd};
 fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first with few enough bits that n · LN2_HIGH is exact.
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 355.0 / 512.0;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
@@ -53,7 +53,7 @@ impl Operation for GatedUnit<'_> {
             }
             Activation::Gelu => {
                 // 0.5 · (1 + tanh u) = 1 / (1 + e^(−2u)), u = √(2/π) · (x + 0.044715 x³).
-                const DOUBLE_ROOT: f32 = 1.595_769_1;
+                const DOUBLE_ROOT: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
                 for (gate, up) in self.gate.iter_mut().zip(self.up) {
                     let x = *gate;
                     *gate = x / (1.0 + exp(-DOUBLE_ROOT * (x + 0.044_715 * x * x * x))) * up;

@@ -44,7 +44,7 @@ pub(crate) fn float_panels<S: Simd>(
     let rows = target.out.rows();
     let mut at = 0;
     while at < tiles.len() {
-        let two = S::WIDE && tiles.len() - at >= 2;
+        let two = S::PANEL_TILES == 2 && tiles.len() - at >= 2;
         let mut row = 0;
         while row < rows {
             let left = rows - row;

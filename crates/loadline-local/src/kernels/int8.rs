@@ -163,34 +163,24 @@ pub(crate) struct Target<'a, 'b> {
     pub add: bool,
 }
 
-/// Multiplies all rows with one or two tiles of weights, over the units that start with `first_unit`.
+/// Multiplies all rows with one or two tiles of weights, `N` scales in a unit, over the units that start with
+/// `first_unit`.
 #[inline(always)]
-pub(crate) fn int8_panels<S: Simd>(
+pub(crate) fn int8_panels<S: Simd, const N: usize, const MINS: bool>(
     simd: S,
     tiles: &[TileCodes<'_>],
     input: &Int8Input<'_>,
     first_unit: usize,
     target: &mut Target<'_, '_>,
 ) {
-    let with_mins = !input.min_sums.is_empty();
-    let subs = tiles[0].scales.len() / tiles[0].codes.len();
-    macro_rules! go {
-        ($tiles:literal, $at:expr, $target:expr) => {{
-            let tiles: [TileCodes<'_>; $tiles] = std::array::from_fn(|t| tiles[$at + t]);
-            match (subs, with_mins) {
-                (1, false) => all_rows::<S, $tiles, 1, false>(simd, tiles, input, first_unit, $target),
-                (1, true) => all_rows::<S, $tiles, 1, true>(simd, tiles, input, first_unit, $target),
-                (_, false) => all_rows::<S, $tiles, 2, false>(simd, tiles, input, first_unit, $target),
-                (_, true) => all_rows::<S, $tiles, 2, true>(simd, tiles, input, first_unit, $target),
-            }
-        }};
+    if S::PANEL_TILES == 2 {
+        // A tile that is left over is computed twice and stored once.
+        let pair = [tiles[0], tiles[tiles.len() - 1]];
+        return all_rows::<S, 2, N, MINS>(simd, pair, tiles.len(), input, first_unit, target);
     }
-    if S::WIDE && tiles.len() == 2 {
-        go!(2, 0, target);
-        return;
-    }
-    for at in 0..tiles.len() {
-        go!(1, at, &mut Target { out: target.out, tile: target.tile + at, add: target.add });
+    for (at, tile) in tiles.iter().enumerate() {
+        let target = &mut Target { out: target.out, tile: target.tile + at, add: target.add };
+        all_rows::<S, 1, N, MINS>(simd, [*tile], 1, input, first_unit, target);
     }
 }
 
@@ -198,28 +188,31 @@ pub(crate) fn int8_panels<S: Simd>(
 fn all_rows<S: Simd, const T: usize, const N: usize, const MINS: bool>(
     simd: S,
     tiles: [TileCodes<'_>; T],
+    stored: usize,
     input: &Int8Input<'_>,
     first_unit: usize,
     target: &mut Target<'_, '_>,
 ) {
     let mut row = 0;
     while row < input.rows.rows {
-        let left = input.rows.rows - row;
-        row += if S::WIDE && left >= 6 {
-            panel::<S, 6, T, N, MINS>(simd, tiles, input, first_unit, row, target)
-        } else if left >= 2 {
-            panel::<S, 2, T, N, MINS>(simd, tiles, input, first_unit, row, target)
-        } else {
-            panel::<S, 1, T, N, MINS>(simd, tiles, input, first_unit, row, target)
+        row += match input.rows.rows - row {
+            6.. if S::PANEL_ROWS >= 6 => {
+                panel::<S, 6, T, N, MINS>(simd, tiles, stored, input, first_unit, row, target)
+            }
+            2.. if S::PANEL_ROWS >= 2 => {
+                panel::<S, 2, T, N, MINS>(simd, tiles, stored, input, first_unit, row, target)
+            }
+            _ => panel::<S, 1, T, N, MINS>(simd, tiles, stored, input, first_unit, row, target),
         };
     }
 }
 
-/// `M` rows times `T` tiles; gives `M`.
+/// `M` rows times `T` tiles, of which the first `stored` are kept; gives `M`.
 #[inline(always)]
 fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bool>(
     simd: S,
     tiles: [TileCodes<'_>; T],
+    stored: usize,
     input: &Int8Input<'_>,
     first_unit: usize,
     first_row: usize,
@@ -235,7 +228,7 @@ fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bo
     let mut sums = [[simd.splat(0.0); T]; M];
     if target.add {
         for (m, sums) in sums.iter_mut().enumerate() {
-            for (t, sum) in sums.iter_mut().enumerate() {
+            for (t, sum) in sums.iter_mut().enumerate().take(stored) {
                 *sum = simd.load(&target.out.load(first_row + m, target.tile + t));
             }
         }
@@ -246,6 +239,10 @@ fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bo
             for (dots, row) in dots.iter_mut().zip(&rows) {
                 *dots = [simd.splat_integer(row.start[unit][part]); T];
             }
+            #[expect(
+                clippy::needless_range_loop,
+                reason = "the group indexes the codes of every tile and every row"
+            )]
             for group in part * (8 / N)..(part + 1) * (8 / N) {
                 let mut line = [simd.load_codes(&codes[0][unit][group]); T];
                 for t in 1..T {
@@ -272,7 +269,7 @@ fn panel<S: Simd, const M: usize, const T: usize, const N: usize, const MINS: bo
         }
     }
     for (m, sums) in sums.into_iter().enumerate() {
-        for (t, sum) in sums.into_iter().enumerate() {
+        for (t, sum) in sums.into_iter().enumerate().take(stored) {
             let mut lanes = [0.0; LANES];
             simd.store(sum, &mut lanes);
             target.out.store(first_row + m, target.tile + t, &lanes);

@@ -25,7 +25,8 @@ impl Simd for Neon {
 
     // Codes are multiplied as signed bytes: two products of at most 128 · 127 fit in 16 bits.
     const BIAS: i32 = 128;
-    const WIDE: bool = false;
+    const PANEL_ROWS: usize = 2;
+    const PANEL_TILES: usize = 1;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Floats {

@@ -12,7 +12,8 @@ impl Simd for Portable {
     type Codes = [u8; 64];
 
     const BIAS: i32 = 0;
-    const WIDE: bool = false;
+    const PANEL_ROWS: usize = 1;
+    const PANEL_TILES: usize = 1;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {

@@ -17,8 +17,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     /// What [`Simd::dot`] takes off every code: `Σ (code − BIAS) · value`.
     const BIAS: i32;
-    /// Whether there are registers enough for panels of 6 × 2 vectors.
-    const WIDE: bool;
+    /// Rows and tiles of a panel whose sums stay in registers, for integers.
+    const PANEL_ROWS: usize;
+    /// See [`Simd::PANEL_ROWS`]: 1 or 2.
+    const PANEL_TILES: usize;
 
     fn splat(self, value: f32) -> Self::Floats;
     fn load(self, from: &Lanes) -> Self::Floats;

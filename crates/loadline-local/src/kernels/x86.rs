@@ -36,7 +36,8 @@ impl Simd for Avx512 {
     type Codes = __m512i;
 
     const BIAS: i32 = 0;
-    const WIDE: bool = true;
+    const PANEL_ROWS: usize = 6;
+    const PANEL_TILES: usize = 2;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -141,7 +142,8 @@ impl Simd for Avx2 {
     // The product of unsigned and signed bytes adds pairs in 16 bits, which 255 · 127 · 2 would overflow; with
     // codes from −128 to 127 split into size and sign the most is 128 · 127 · 2.
     const BIAS: i32 = 128;
-    const WIDE: bool = false;
+    const PANEL_ROWS: usize = 2;
+    const PANEL_TILES: usize = 1;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Floats {

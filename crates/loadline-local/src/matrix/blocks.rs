@@ -79,9 +79,9 @@ fn one_level(kind: TensorKind, block: &[u8], unit: &mut UnitRow) {
         // The file adds the min, the kernels subtract it.
         unit.mins = (u16::from_le_bytes([block[2], block[3]]) ^ 0x8000).to_le_bytes();
     }
-    for i in 0..16 {
-        unit.codes[i] = (low[i] & 15) | ((high >> i & 1) << 4) as u8;
-        unit.codes[i + 16] = (low[i] >> 4) | ((high >> (i + 16) & 1) << 4) as u8;
+    for (i, byte) in low.iter().enumerate() {
+        unit.codes[i] = (byte & 15) | ((high >> i & 1) << 4) as u8;
+        unit.codes[i + 16] = (byte >> 4) | ((high >> (i + 16) & 1) << 4) as u8;
     }
 }
 

@@ -4,8 +4,9 @@
 //! for all rows and forgotten.
 
 use super::Packed;
+use super::multiply::Int8Product;
 use super::tiles::{planes_of, unpack_scales};
-use crate::kernels::{ColumnBlock, Int8Input, LANES, Row, Simd};
+use crate::kernels::{Backend, ColumnBlock, Int8Input, LANES, Operation, Row, Simd};
 
 /// Rows up to which this is the faster way.
 pub(super) const FEW: usize = 6;
@@ -15,48 +16,42 @@ pub(super) const FEW: usize = 6;
 const AHEAD: usize = 8192;
 
 /// All rows times the tiles of a block.
-#[inline(always)]
-pub(super) fn few_rows<S: Simd>(
-    simd: S,
-    packed: &Packed,
-    input: &Int8Input<'_>,
-    block: &mut ColumnBlock<'_>,
-    first_tile: usize,
-) {
-    let format = packed.format;
-    macro_rules! go {
-        ($bits:literal, $subs:literal, $mins:literal) => {
-            tiles::<S, $bits, $subs, $mins>(simd, packed, input, block, first_tile)
-        };
-    }
+pub(super) fn few_rows(backend: Backend, int8: Int8Product<'_, '_>) {
+    let format = int8.packed.format;
     match (format.bits, format.subs, format.mins) {
-        (4, 1, false) => go!(4, 1, false),
-        (4, 1, true) => go!(4, 1, true),
-        (4, _, false) => go!(4, 2, false),
-        (4, _, true) => go!(4, 2, true),
-        (5, _, false) => go!(5, 1, false),
-        (5, _, true) => go!(5, 1, true),
-        (6, ..) => go!(6, 2, false),
-        _ => go!(8, 1, false),
+        (4, 1, false) => backend.run(FewRows::<4, 1, false>(int8)),
+        (4, 1, true) => backend.run(FewRows::<4, 1, true>(int8)),
+        (4, _, false) => backend.run(FewRows::<4, 2, false>(int8)),
+        (4, _, true) => backend.run(FewRows::<4, 2, true>(int8)),
+        (5, _, false) => backend.run(FewRows::<5, 1, false>(int8)),
+        (5, _, true) => backend.run(FewRows::<5, 1, true>(int8)),
+        (6, ..) => backend.run(FewRows::<6, 2, false>(int8)),
+        _ => backend.run(FewRows::<8, 1, false>(int8)),
     }
 }
 
-#[inline(always)]
-fn tiles<S: Simd, const BITS: u8, const N: usize, const MINS: bool>(
-    simd: S,
-    packed: &Packed,
-    input: &Int8Input<'_>,
-    block: &mut ColumnBlock<'_>,
-    first_tile: usize,
-) {
-    for tile in block.tiles() {
-        let mut row = 0;
-        while row < input.len() {
-            row += match input.len() - row {
-                4.. => panel::<S, 4, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block),
-                2.. => panel::<S, 2, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block),
-                _ => panel::<S, 1, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block),
-            };
+/// One operation for each format, so that each is compiled by itself.
+struct FewRows<'a, 'b, const BITS: u8, const N: usize, const MINS: bool>(Int8Product<'a, 'b>);
+
+impl<const BITS: u8, const N: usize, const MINS: bool> Operation for FewRows<'_, '_, BITS, N, MINS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Int8Product { packed, input, block, first_tile } = self.0;
+        for tile in block.tiles() {
+            let mut row = 0;
+            while row < input.len() {
+                row += match input.len() - row {
+                    4.. if S::PANEL_ROWS >= 4 => {
+                        panel::<S, 4, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block)
+                    }
+                    2.. if S::PANEL_ROWS >= 2 => {
+                        panel::<S, 2, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block)
+                    }
+                    _ => panel::<S, 1, BITS, N, MINS>(simd, packed, first_tile, tile, input, row, block),
+                };
+            }
         }
     }
 }

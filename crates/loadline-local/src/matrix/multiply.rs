@@ -76,10 +76,10 @@ impl Matrix {
         let per_block = (tiles.div_ceil(8 * rayon::current_num_threads())).next_multiple_of(2).min(128);
         let mut blocks = split_columns(out, self.rows, per_block);
         if let [block] = blocks.as_mut_slice() {
-            backend.run(Product { matrix: self, input: &prepared, block, first_tile: 0 });
+            self.product(&prepared, block, 0, backend);
         } else {
             blocks.par_iter_mut().for_each(|block| {
-                backend.run(Product { matrix: self, input: &prepared, block, first_tile: 0 });
+                self.product(&prepared, block, 0, backend);
             });
         }
     }
@@ -96,7 +96,7 @@ impl Matrix {
         assert!(outputs.start.is_multiple_of(LANES) && outputs.end <= self.rows, "whole tiles of the matrix");
         for mut block in split_columns(out, outputs.len(), usize::MAX) {
             let first_tile = outputs.start / LANES;
-            backend.run(Product { matrix: self, input, block: &mut block, first_tile });
+            self.product(input, &mut block, first_tile, backend);
         }
     }
 
@@ -111,42 +111,42 @@ impl Matrix {
             _ => Prepared::Floats { values: input.floats, width: input.width },
         }
     }
-}
 
-/// The products with the weights of one block of outputs.
-struct Product<'a, 'b, 'c> {
-    matrix: &'a Matrix,
-    input: &'a Prepared<'c>,
-    block: &'a mut ColumnBlock<'b>,
-    /// The tile of the matrix that the first tile of the output stands for.
-    first_tile: usize,
-}
-
-impl Operation for Product<'_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        match (&self.matrix.storage, self.input) {
-            (Storage::Packed(packed), Prepared::Int8(input)) if input.len() <= FEW => {
-                few_rows(simd, packed, input, self.block, self.first_tile);
-            }
+    /// The products with the weights of one block of outputs, whose first tile stands for `first_tile` of the matrix.
+    fn product(
+        &self,
+        input: &Prepared<'_>,
+        block: &mut ColumnBlock<'_>,
+        first_tile: usize,
+        backend: Backend,
+    ) {
+        match (&self.storage, input) {
             (Storage::Packed(packed), Prepared::Int8(input)) => {
-                int8_product(simd, packed, input, self.block, self.first_tile);
+                let int8 = Int8Product { packed, input, block, first_tile };
+                match (input.len(), packed.format.subs, packed.format.mins) {
+                    (..=FEW, ..) => few_rows(backend, int8),
+                    (_, 1, false) => backend.run(ManyRows::<1, false>(int8)),
+                    (_, 1, true) => backend.run(ManyRows::<1, true>(int8)),
+                    (_, _, false) => backend.run(ManyRows::<2, false>(int8)),
+                    (_, _, true) => backend.run(ManyRows::<2, true>(int8)),
+                }
             }
-            (Storage::Packed(packed), Prepared::Floats { values, width }) => {
-                let unpack = |tile, units, out: &mut [Lanes]| unpack_floats(packed, tile, units, out);
-                float_product(simd, unpack, values, *width, self.block, self.first_tile);
+            (_, Prepared::Floats { values, width }) => {
+                backend.run(FloatProduct { matrix: self, values, width: *width, block, first_tile });
             }
-            (Storage::Floats(kind, bytes), Prepared::Floats { values, width }) => {
-                let unpack = |tile, units, out: &mut [Lanes]| {
-                    gather_floats(self.matrix, *kind, bytes, tile, units, out)
-                };
-                float_product(simd, unpack, values, *width, self.block, self.first_tile);
-            }
+            // Matrices of floats are only kept where nothing is rounded to 8 bits.
             (Storage::Floats(..), Prepared::Int8(_)) => {}
         }
     }
+}
+
+/// Rounded rows times the packed weights of one block of outputs.
+pub(super) struct Int8Product<'a, 'b> {
+    pub packed: &'a Packed,
+    pub input: &'a Int8Input<'a>,
+    pub block: &'a mut ColumnBlock<'b>,
+    /// The tile of the matrix that tile 0 of the output stands for.
+    pub first_tile: usize,
 }
 
 /// The tiles of a block in pairs.
@@ -156,64 +156,77 @@ fn pairs(tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     tiles.step_by(2).map(move |tile| tile..(tile + 2).min(end))
 }
 
-#[inline(always)]
-fn int8_product<S: Simd>(
-    simd: S,
-    packed: &Packed,
-    input: &Int8Input<'_>,
-    block: &mut ColumnBlock<'_>,
-    first_tile: usize,
-) {
-    let format = packed.format;
-    let mut lines = [[[[0u8; 64]; 8]; INT8_UNITS]; 2];
-    let mut scales = [[[0.0f32; LANES]; 2 * INT8_UNITS]; 2];
-    let mut mins = [[[0.0f32; LANES]; 2 * INT8_UNITS]; 2];
-    for pair in pairs(block.tiles()) {
-        for first in (0..packed.units).step_by(INT8_UNITS) {
-            let count = INT8_UNITS.min(packed.units - first);
-            for (t, tile) in pair.clone().enumerate() {
-                let (codes, small, upper) = packed.tile(first_tile + tile);
-                for u in 0..count {
-                    let unit = first + u;
-                    let from = &codes[unit * format.code_bytes()..][..format.code_bytes()];
-                    unpack_codes(format.bits, from, &mut lines[t][u]);
-                    let at = u * format.subs..(u + 1) * format.subs;
-                    unpack_scales(format, unit, small, upper, &mut scales[t][at.clone()], &mut mins[t][at]);
+/// With many rows weights are unpacked once, some units at a time, and then used for all of them.
+struct ManyRows<'a, 'b, const N: usize, const MINS: bool>(Int8Product<'a, 'b>);
+
+impl<const N: usize, const MINS: bool> Operation for ManyRows<'_, '_, N, MINS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Int8Product { packed, input, block, first_tile } = self.0;
+        let format = packed.format;
+        let mut lines = [[[[0u8; 64]; 8]; INT8_UNITS]; 2];
+        let mut scales = [[[[0.0f32; LANES]; N]; INT8_UNITS]; 2];
+        let mut mins = [[[[0.0f32; LANES]; N]; INT8_UNITS]; 2];
+        for pair in pairs(block.tiles()) {
+            for first in (0..packed.units).step_by(INT8_UNITS) {
+                let count = INT8_UNITS.min(packed.units - first);
+                for (t, tile) in pair.clone().enumerate() {
+                    let (codes, small, upper) = packed.tile(first_tile + tile);
+                    for u in 0..count {
+                        let unit = first + u;
+                        let from = &codes[unit * format.code_bytes()..][..format.code_bytes()];
+                        unpack_codes(format.bits, from, &mut lines[t][u]);
+                        unpack_scales(format, unit, small, upper, &mut scales[t][u], &mut mins[t][u]);
+                    }
                 }
+                let tile = |t: usize| TileCodes {
+                    codes: &lines[t][..count],
+                    scales: scales[t][..count].as_flattened(),
+                    mins: mins[t][..if MINS { count } else { 0 }].as_flattened(),
+                };
+                let target = &mut Target { out: block, tile: pair.start, add: first > 0 };
+                int8_panels::<S, N, MINS>(simd, &[tile(0), tile(1)][..pair.len()], input, first, target);
             }
-            let with_mins = if format.mins { count * format.subs } else { 0 };
-            let tiles: [TileCodes<'_>; 2] = std::array::from_fn(|t| TileCodes {
-                codes: &lines[t][..count],
-                scales: &scales[t][..count * format.subs],
-                mins: &mins[t][..with_mins],
-            });
-            let target = &mut Target { out: block, tile: pair.start, add: first > 0 };
-            int8_panels(simd, &tiles[..pair.len()], input, first, target);
         }
     }
 }
 
-#[inline(always)]
-fn float_product<S: Simd>(
-    simd: S,
-    unpack: impl Fn(usize, Range<usize>, &mut [Lanes]),
-    values: &[f32],
+/// Rows of floats times the weights of one block of outputs.
+struct FloatProduct<'a, 'b> {
+    matrix: &'a Matrix,
+    values: &'a [f32],
     width: usize,
-    block: &mut ColumnBlock<'_>,
+    block: &'a mut ColumnBlock<'b>,
     first_tile: usize,
-) {
-    let units = width.div_ceil(UNIT);
-    let mut floats = [[[0.0f32; LANES]; FLOAT_UNITS * UNIT]; 2];
-    for pair in pairs(block.tiles()) {
-        for first in (0..units).step_by(FLOAT_UNITS) {
-            let count = FLOAT_UNITS.min(units - first);
-            for (t, tile) in pair.clone().enumerate() {
-                unpack(first_tile + tile, first..first + count, &mut floats[t]);
+}
+
+impl Operation for FloatProduct<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { matrix, values, width, block, first_tile } = self;
+        let units = width.div_ceil(UNIT);
+        let mut floats = [[[0.0f32; LANES]; FLOAT_UNITS * UNIT]; 2];
+        for pair in pairs(block.tiles()) {
+            for first in (0..units).step_by(FLOAT_UNITS) {
+                let count = FLOAT_UNITS.min(units - first);
+                for (floats, tile) in floats.iter_mut().zip(pair.clone()) {
+                    let (tile, units) = (first_tile + tile, first..first + count);
+                    match &matrix.storage {
+                        Storage::Packed(packed) => unpack_floats(packed, tile, units, floats),
+                        Storage::Floats(kind, bytes) => {
+                            gather_floats(matrix, *kind, bytes, tile, units, floats)
+                        }
+                    }
+                }
+                let columns = (count * UNIT).min(width - first * UNIT);
+                let tiles: [&[Lanes]; 2] = [&floats[0][..columns], &floats[1][..columns]];
+                let target = &mut Target { out: block, tile: pair.start, add: first > 0 };
+                float_panels(simd, &tiles[..pair.len()], values, width, first * UNIT, target);
             }
-            let columns = (count * UNIT).min(width - first * UNIT);
-            let tiles: [&[Lanes]; 2] = std::array::from_fn(|t| &floats[t][..columns]);
-            let target = &mut Target { out: block, tile: pair.start, add: first > 0 };
-            float_panels(simd, &tiles[..pair.len()], values, width, first * UNIT, target);
         }
     }
 }

@@ -167,7 +167,7 @@ fn reading_on_truncating_and_forking_change_nothing() {
         let mut cache = KvCache::new(decoder.config());
         let read = |cache: &mut KvCache, from: usize, to: usize| {
             let mut batch = Batch::default();
-            let sees = if from > 0 { vec![0..from] } else { Vec::new() };
+            let sees = if from > 0 { std::iter::once(0..from).collect() } else { Vec::new() };
             batch.push(&all[from..to], 0, from, sees);
             engine.install(|| {
                 let stream = decoder.forward(&batch, &mut [cache], &mut NoHook).unwrap();

@@ -12,6 +12,10 @@ use super::options::RunOptions;
 use crate::results::{self, ResultsError, RunResults, Table};
 use crate::task::{Scorer, Task};
 
+/// The largest whole number that canonical JSON (RFC 8785) tells from the next one: 2^53 - 1. The run's id is made
+/// from that form, so two larger seeds could name the same run.
+const MAX_SEED: u64 = (1 << 53) - 1;
+
 /// What is there of a run.
 pub(crate) enum Opened {
     /// It is complete: its results.
@@ -33,6 +37,12 @@ pub(crate) fn specify(task: &Task, model: &dyn Model, options: &RunOptions) -> R
         return fail(
             format!("task `{name}` has no samples to ask"),
             "give --limit 1 or more, and a dataset that is not empty",
+        );
+    }
+    if options.seed > MAX_SEED {
+        return fail(
+            format!("the seed {} is too large", options.seed),
+            "give --seed 9007199254740991 or less",
         );
     }
     if options.overrides.temperature.is_some_and(|t| !t.is_finite() || t < 0.0) {

@@ -44,6 +44,21 @@ async fn fresh_starts_another_run_and_the_same_command_goes_on_with_the_latest()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_seed_that_could_name_the_run_of_another_is_refused_before_anything_is_asked() {
+    let model = Scripted::right(1);
+    let place = place();
+    for seed in [1 << 53, (1 << 53) + 1, u64::MAX] {
+        let error = run(&sums(20), &model, &place, &RunOptions { seed, ..options(5) }).await.0.err().unwrap();
+        assert!(error.to_string().contains(&seed.to_string()), "{error}");
+        assert!(error.hint().unwrap().contains("9007199254740991"));
+    }
+    assert!(model.calls().is_empty());
+    let seeds = [(1 << 53) - 1, (1 << 53) - 2].map(|seed| RunOptions { seed, ..options(5) });
+    let first = run(&sums(20), &model, &place, &seeds[0]).await.0.unwrap();
+    assert_ne!(run(&sums(20), &model, &place, &seeds[1]).await.0.unwrap().run, first.run);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_changes_a_result_names_another_run_and_nothing_else_does() {
     let model = Scripted::right(1);
     let place = place();

@@ -128,7 +128,7 @@ impl Model for OpenAi {
     ) -> BoxFuture<'a, Result<ModelOutput, ModelError>> {
         Box::pin(async move {
             match request {
-                Request::Generate(asked) => self.generate(asked).await,
+                Request::Generate(asked) => Ok(self.transport.masked(self.generate(asked).await?)),
                 Request::Loglikelihood(asked) => self.loglikelihood(asked).await,
                 Request::Rolling(asked) => self.rolling(asked).await,
             }

@@ -161,6 +161,23 @@ fn keys_and_extra_headers_come_from_the_environment() {
 }
 
 #[test]
+fn a_key_that_an_answer_repeats_does_not_reach_the_record() {
+    let endpoint = FakeEndpoint::builder().answer(|_| "your key is sk-repeated".to_owned()).start();
+    let environment =
+        Environment::of([("OPENAI_API_KEY", "sk-repeated"), ("ANTHROPIC_API_KEY", "sk-repeated")]);
+    for (reference, stream) in
+        [("openai/m", "stream=true"), ("openai/m", "stream=false"), ("anthropic/m", "stream=true")]
+    {
+        let model = model_at(reference, &endpoint.base_url(), &[stream], &environment);
+        assert_eq!(
+            run(call(&*model, &ask("q"))).unwrap().completion,
+            "your key is ***",
+            "{reference} {stream}"
+        );
+    }
+}
+
+#[test]
 fn the_identity_names_the_place_and_what_changes_answers_but_no_secret() {
     let environment = Environment::of([("MY_KEY", "sk-hidden")]);
     let pairs = ["key_env=MY_KEY", "omit=seed", "stream=true"];

@@ -12,8 +12,11 @@ pub(super) struct Position {
     pub right: Vec<Move>,
 }
 
-/// Most plies that are played for one item. A few hundred are enough for nearly every one.
+/// Most plies that are played for one item. On average 30 to 300 are, depending on the level.
 const MOST_PLIES: u32 = 20_000;
+
+/// Fewest pieces on the board for a mate in one: endings with few pieces would come up again and again.
+const FEWEST_FOR_MATE: u32 = 14;
 
 /// Plies after which a game is given up and another begun.
 const LONGEST_GAME: u32 = 240;
@@ -38,7 +41,8 @@ pub(super) fn draw(stream: &mut Stream, level: u32) -> Position {
         for ply in 0..LONGEST_GAME {
             plies += 1;
             let moves = legal_moves(&board);
-            if moves.is_empty() || board.status() != GameStatus::Ongoing {
+            let too_empty = level > 3 && board.occupied().len() < FEWEST_FOR_MATE;
+            if too_empty || moves.is_empty() || board.status() != GameStatus::Ongoing {
                 break;
             }
             if ply >= earliest
@@ -60,10 +64,10 @@ fn spare(level: u32) -> Position {
     Position { board, right }
 }
 
-/// The move that is played. Where few pieces or open boards are wanted, every other move is a capture if one is
-/// possible.
+/// The move that is played. Where few pieces (level 1) or an open board (level 3) are wanted, every other move is a
+/// capture if one is possible.
 fn next(stream: &mut Stream, board: &Board, moves: &[Move], level: u32) -> Move {
-    if level != 2 && stream.one_in(1, 2) {
+    if matches!(level, 1 | 3) && stream.one_in(1, 2) {
         let theirs = board.colors(!board.side_to_move());
         let captures: Vec<Move> = moves.iter().copied().filter(|mv| theirs.has(mv.to)).collect();
         if !captures.is_empty() {
@@ -80,8 +84,7 @@ fn wanted(board: &Board, moves: &[Move], level: u32) -> Option<Vec<Move>> {
         1 => board.occupied().len() <= 8 && moves.len() >= 6 && !checked,
         2 => moves.len() >= 6 && !checked,
         3 => checked && board.occupied().len() >= 12,
-        // Endings with few pieces would come up again and again.
-        _ => moves.len() >= 8 && board.occupied().len() >= 14,
+        _ => moves.len() >= 8,
     };
     if !fits || level <= 3 {
         return fits.then(|| moves.to_vec());

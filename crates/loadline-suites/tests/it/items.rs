@@ -244,3 +244,28 @@ fn numbers(text: &str) -> Vec<u64> {
     numbers.sort_unstable();
     numbers
 }
+
+#[test]
+fn the_documentation_has_every_suite_and_level_and_the_measured_chances() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/suites.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for suite in all() {
+        let (_, section) = text.split_once(&format!("\n## `{}`\n", suite.name())).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for level in 1..=suite.last_level() {
+            let row = section.lines().find(|line| line.starts_with(&format!("| {level} | ")));
+            let row = row.unwrap_or_else(|| panic!("{} has no row for level {level}", suite.name()));
+            let chance = suite.chance(Form::Generate, level);
+            let fraction = |row: &str, before: &str| {
+                let cell = row.trim_end_matches(" |").rsplit(before).next().unwrap().replace(',', "");
+                1.0 / cell.parse::<f64>().unwrap()
+            };
+            match suite.name() {
+                "chess" => assert!(row.ends_with(&format!("| {chance} |")), "{row}"),
+                "arithmetic" | "program-tracing" => assert_eq!(fraction(row, "1 in "), chance, "{row}"),
+                "knights-and-knaves" | "retrieval" => assert_eq!(fraction(row, "1/"), chance, "{row}"),
+                _ => {}
+            }
+        }
+    }
+}
