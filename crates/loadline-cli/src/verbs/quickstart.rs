@@ -52,12 +52,12 @@ Examples:
 
 /// The starter suites, each with its number of items: what two cores do in under three minutes with the default model.
 const STARTER: [(&str, u64); 8] = [
-    ("arithmetic-choice", 50),
+    ("arithmetic@1", 10),
     ("word-problems-choice", 50),
     ("knights-and-knaves-choice", 50),
     ("program-tracing-choice", 50),
     ("languages-choice", 60),
-    ("chess", 20),
+    ("chess-choice", 50),
     ("retrieval@1", 15),
     ("instructions@1", 15),
 ];
