@@ -23,8 +23,8 @@ static ABOUT: About = About {
                near misses: it is a different, easier task, not comparable with the generate form.",
     guesser: "generate: a whole number drawn evenly from all possible results of the level. choice: one of four.",
     levels: &[
-        "a 12-digit number plus or minus one digit, without carrying: all but the last digit stays",
-        "sum or difference of two 7-digit numbers without carrying: each digit can be worked out by itself",
+        "a 13-digit number plus or minus one digit, without carrying: all but the last digit stays",
+        "sum or difference of two 8-digit numbers without carrying: each digit can be worked out by itself",
         "(a ± b) × c ± d with numbers of up to 4 digits",
         "a × b ± c × d with factors of 3 and 4 digits",
         "(a × b ± c × d) mod m with factors and modulus of 6 digits",
@@ -33,8 +33,8 @@ static ABOUT: About = About {
 
 /// Smallest and largest result of each level, for the guesser of the generate form.
 pub(crate) const RESULTS: [(i64, i64); 5] = [
-    (100_000_000_000, 999_999_999_999),
-    (0, 9_999_999),
+    (1_000_000_000_000, 9_999_999_999_999),
+    (0, 99_999_999),
     (-97_999, 207_799),
     (-8_891_001, 19_980_002),
     (0, 999_998),
@@ -96,7 +96,7 @@ impl Suite for Arithmetic {
 fn question(stream: &mut Stream, level: u32) -> (String, i64) {
     match level {
         1 => {
-            let (sign, kept) = (Sign::draw(stream), stream.between(10_000_000_000, 99_999_999_999) * 10);
+            let (sign, kept) = (Sign::draw(stream), stream.between(100_000_000_000, 999_999_999_999) * 10);
             let (last, digit) = column(stream, sign, 0, 1);
             (format!("{} {} {digit}", kept + last, sign.symbol()), sign.apply(kept + last, digit))
         }
@@ -132,7 +132,7 @@ fn question(stream: &mut Stream, level: u32) -> (String, i64) {
 fn digit_by_digit(stream: &mut Stream) -> (String, i64) {
     let sign = Sign::draw(stream);
     let (mut x, mut y) = (0_i64, 0_i64);
-    for place in 0..7 {
+    for place in 0..8 {
         let low = i64::from(place == 0);
         let (p, q) = column(stream, sign, low, low);
         (x, y) = (x * 10 + p, y * 10 + q);

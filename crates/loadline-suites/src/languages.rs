@@ -28,8 +28,8 @@ static ABOUT: About = About {
                of levels. Prompts differ in tokens, so a short context or token limit hits the languages unequally.",
     guesser: "generate: a whole number drawn evenly from 1 to 9,999. choice: one of four.",
     levels: &[
-        "one step: some come or some go",
-        "two such steps",
+        "one step: some come or some go; numbers up to 70",
+        "two such steps; numbers up to 1,100",
         "two steps with groups (7 boxes with 12 in each)",
         "four steps, with a half, a number that is not needed, and equal groups at the end",
         "six steps, a number that is not needed, asked backwards: from the end to the start",
@@ -128,7 +128,7 @@ impl Step {
                 _ => Self::Half,
             };
             match step.apply(value) {
-                Some(after) if (30..=9_999).contains(&after) && wanted(after) => return (step, after),
+                Some(after) if (10..=9_999).contains(&after) && wanted(after) => return (step, after),
                 _ => {}
             }
         }
@@ -151,8 +151,11 @@ struct Problem {
     thing: (Word, &'static str),
     second: (Word, &'static str),
     place: Word,
-    city: Word,
+    /// Where the place is, and two cities that are only mentioned.
+    cities: Vec<Word>,
     day: Word,
+    /// Whether something is said that has no number in it.
+    aside: bool,
     start: i64,
     steps: Vec<Step>,
     /// After which step a number that is not needed is told, and the number.
@@ -177,11 +180,11 @@ enum Asked {
 
 impl Problem {
     fn draw(stream: &mut Stream, level: u32) -> Self {
-        let start = if level < 3 { stream.between(1000, 9000) } else { stream.between(100, 900) };
+        let start = if level == 1 { stream.between(20, 60) } else { stream.between(100, 900) };
         let groups = stream.between(3, 9);
         let (mut value, mut steps, mut slips) = (start, Vec::new(), Vec::new());
         let mut step = |kinds: &[u64], wanted: &dyn Fn(i64) -> bool| {
-            let (step, after) = Step::draw(stream, kinds, if level < 3 { 900 } else { 90 }, value, wanted);
+            let (step, after) = Step::draw(stream, kinds, if level == 1 { 9 } else { 90 }, value, wanted);
             steps.push(step);
             slips.extend([value, 2 * value - after]);
             value = after;
@@ -215,8 +218,9 @@ impl Problem {
             thing: things[0],
             second: things[1],
             place: *stream.choose(&PLACES),
-            city: *stream.choose(&CITIES),
+            cities: stream.sample(&CITIES, 3),
             day: *stream.choose(&DAYS),
+            aside: level < 3,
             start,
             steps,
             unneeded,
@@ -237,7 +241,9 @@ impl Problem {
             ("second", language.word(&self.second.0)),
             ("mw2", self.second.1),
             ("place", language.word(&self.place)),
-            ("city", language.word(&self.city)),
+            ("city", language.word(&self.cities[0])),
+            ("city2", language.word(&self.cities[1])),
+            ("city3", language.word(&self.cities[2])),
             ("day", language.word(&self.day)),
             ("a", &a),
             ("v", &v),
@@ -251,6 +257,9 @@ impl Problem {
         let opening =
             if matches!(self.asked, Asked::Start) { texts.opening_uncounted } else { texts.opening };
         let mut told = vec![with(opening, 0, 0)];
+        if self.aside {
+            told.push(with(texts.aside, 0, 0));
+        }
         for (place, step) in self.steps.iter().enumerate() {
             told.push(match *step {
                 Step::Add(k) => with(texts.add, k, 0),

@@ -54,6 +54,8 @@ pub(super) struct Word(pub &'static str, pub &'static str, pub &'static str);
 pub(super) struct Texts {
     pub opening: &'static str,
     pub opening_uncounted: &'static str,
+    /// Says something without a number, for levels whose small numbers alone would not make items enough.
+    pub aside: &'static str,
     pub add: &'static str,
     pub sub: &'static str,
     pub add_groups: &'static str,
@@ -79,6 +81,7 @@ pub(super) struct Texts {
 const ENGLISH: Texts = Texts {
     opening: "On {day} morning there were {a} {thing} in the {place} in {city}.",
     opening_uncounted: "Nobody counted how many {thing} there were on {day} morning in the {place} in {city}.",
+    aside: "Visitors from {city2} and {city3} came to see the {second} there.",
     add: "Then {k} more {thing} were brought there.",
     sub: "Then {k} {thing} were taken away from there.",
     add_groups: "Then {k} boxes arrived there, and in each box there were {m} {thing}.",
@@ -99,6 +102,7 @@ const ENGLISH: Texts = Texts {
 const HEBREW: Texts = Texts {
     opening: "ביום {day} בבוקר היו {place} שב{city} {a} {thing}.",
     opening_uncounted: "איש לא ספר כמה {thing} היו ביום {day} בבוקר {place} שב{city}.",
+    aside: "מבקרים מ{city2} ומ{city3} באו לראות שם את ה{second}.",
     add: "אחר כך הגיעו לשם עוד {k} {thing}.",
     sub: "אחר כך נלקחו משם {k} {thing}.",
     add_groups: "אחר כך הגיעו לשם {k} ארגזים, ובכל ארגז היו {m} {thing}.",
@@ -118,6 +122,7 @@ const HEBREW: Texts = Texts {
 const CHINESE: Texts = Texts {
     opening: "{day}早上，{city}的{place}里有{a}{mw}{thing}。",
     opening_uncounted: "没有人数过{day}早上{city}的{place}里有多少{mw}{thing}。",
+    aside: "来自{city2}和{city3}的游客到那里看{second}。",
     add: "后来又运来了{k}{mw}{thing}。",
     sub: "后来从那里运走了{k}{mw}{thing}。",
     add_groups: "后来运来了{k}个箱子，每个箱子里有{m}{mw}{thing}。",
