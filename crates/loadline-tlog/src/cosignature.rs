@@ -23,7 +23,9 @@ pub fn message(
     }
     match algorithm {
         Algorithm::Ed25519 => None,
-        Algorithm::CosignatureEd25519 => Some(format!("cosignature/v1\ntime {time}\n{note_text}").into_bytes()),
+        Algorithm::CosignatureEd25519 => {
+            Some(format!("cosignature/v1\ntime {time}\n{note_text}").into_bytes())
+        }
         Algorithm::CosignatureMlDsa44 => subtree_message(cosigner, time, checkpoint),
     }
 }

@@ -11,6 +11,10 @@
 //! | [`tile`] | the files of a log: paths and forms | tlog-tiles |
 //! | [`grow`] | entries in, files out | tlog-tiles |
 //! | [`tiles`] | proofs from files | tlog-tiles |
+//! | [`policy`] | which logs and witnesses are believed | tlog-policy |
+//! | [`proof`] | a proof that travels alone | tlog-proof |
+//! | [`witness`] | cosigning, both sides | tlog-witness |
+//! | [`monitor`] | what the next checkpoint means | – |
 //!
 //! Pure: no IO, no clock, no randomness. Times and seeds come
 //! from the caller.
@@ -20,15 +24,22 @@ pub mod cosignature;
 pub mod grow;
 pub mod key;
 pub mod merkle;
+pub mod monitor;
 pub mod note;
+pub mod policy;
+pub mod proof;
 mod text;
 pub mod tile;
 pub mod tiles;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use grow::{Edge, NewFile};
 pub use key::{Algorithm, KeyError, SignerKey, VerifierKey};
 pub use merkle::{ConsistencyProof, Hash, InclusionProof, ProofError, Tree, leaf_hash, node_hash};
-pub use grow::{Edge, NewFile};
+pub use monitor::{Finding, Monitor};
 pub use note::{Note, NoteError, NoteSignature, Signed};
+pub use policy::{Accepted, Policy, PolicyError, Refused};
+pub use proof::{LogProof, LogProofError};
 pub use tile::{Resource, Span, Tile, TileError};
 pub use tiles::{ReadError, TileReader, TileSource};

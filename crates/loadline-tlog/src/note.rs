@@ -208,7 +208,8 @@ impl Note {
             let mut time = None;
             for signature in self.signatures.iter().filter(|signature| signature.is_of(key)) {
                 let checked = signature.check(key, &self.text);
-                time = time.max(Some(checked.ok_or_else(|| NoteError::BadSignature(text::excerpt(key.name())))?));
+                time = time
+                    .max(Some(checked.ok_or_else(|| NoteError::BadSignature(text::excerpt(key.name())))?));
             }
             signed.extend(time.map(|time| Signed { key, time }));
         }

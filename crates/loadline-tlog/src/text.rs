@@ -56,7 +56,9 @@ mod tests {
     fn a_number_has_one_form() {
         assert_eq!(decimal("0"), Some(0));
         assert_eq!(decimal("18446744073709551615"), Some(u64::MAX));
-        for wrong in ["", "00", "01", "+1", "-1", " 1", "1 ", "1_0", "18446744073709551616", "٣", "1e3", "0x1"] {
+        for wrong in
+            ["", "00", "01", "+1", "-1", " 1", "1 ", "1_0", "18446744073709551616", "٣", "1e3", "0x1"]
+        {
             assert_eq!(decimal(wrong), None, "{wrong}");
         }
     }

@@ -281,9 +281,9 @@ pub fn entries(span: Span, bytes: &[u8]) -> Result<Vec<&[u8]>, TileError> {
     let mut rest = bytes;
     let mut found = Vec::with_capacity(usize::from(span.width));
     for number in 0..u64::from(span.width) {
-        let entry = rest.split_first_chunk::<2>().and_then(|(length, after)| {
-            after.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-        });
+        let entry = rest
+            .split_first_chunk::<2>()
+            .and_then(|(length, after)| after.split_at_checked(usize::from(u16::from_be_bytes(*length))));
         let Some((entry, after)) = entry else {
             return Err(TileError::Bundle { path: path(), entry: span.start() + number });
         };

@@ -114,8 +114,7 @@ impl<S: TileSource> TileReader<S> {
         if old_size > new_size {
             return Err(ProofError::OutOfRange { index: old_size, size: new_size }.into());
         }
-        let old_root =
-            if old_size == new_size { self.root } else { self.range(0, old_size)? };
+        let old_root = if old_size == new_size { self.root } else { self.range(0, old_size)? };
         let mut path = Vec::new();
         if old_size > 0 && old_size < new_size {
             let (mut start, mut end, mut whole) = (0, new_size, true);
@@ -189,7 +188,9 @@ impl<S: TileSource> TileReader<S> {
         let span = self.size.checked_sub(1).and_then(|last| Span::holding(last, self.size));
         let Some(span) = span.filter(|span| !span.is_full()) else { return Ok(Vec::new()) };
         let bytes = read(&self.source, Resource::Entries(span))?;
-        for (number, (entry, leaf)) in (span.start()..).zip(tile::entries(span, &bytes)?.into_iter().zip(leaves)) {
+        for (number, (entry, leaf)) in
+            (span.start()..).zip(tile::entries(span, &bytes)?.into_iter().zip(leaves))
+        {
             if crate::merkle::leaf_hash(entry) != *leaf {
                 return Err(ReadError::Entry(number));
             }

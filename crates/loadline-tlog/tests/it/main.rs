@@ -187,7 +187,8 @@ fn what_cannot_be_proved_is_refused() {
 #[test]
 fn a_proof_with_extreme_numbers_is_refused_and_does_not_panic() {
     let root = leaf_hash(b"");
-    for (index, size) in [(0, u64::MAX), (u64::MAX - 1, u64::MAX), (u64::MAX, u64::MAX), (1 << 63, u64::MAX)] {
+    for (index, size) in [(0, u64::MAX), (u64::MAX - 1, u64::MAX), (u64::MAX, u64::MAX), (1 << 63, u64::MAX)]
+    {
         for length in [0, 1, 63, 64, 65, 128] {
             let path = vec![root; length];
             assert!(InclusionProof { index, size, path: path.clone() }.verify(&root, &root).is_err());
