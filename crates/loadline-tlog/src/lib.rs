@@ -11,16 +11,20 @@
 //! | [`tile`] | the files of a log: paths and forms | tlog-tiles |
 //! | [`grow`] | entries in, files out | tlog-tiles |
 //! | [`tiles`] | proofs from files | tlog-tiles |
+//! | [`audit`] | everything, derived anew | tlog-tiles |
+//! | [`disk`] | a log in a folder, durable | tlog-tiles |
 //! | [`policy`] | which logs and witnesses are believed | tlog-policy |
 //! | [`proof`] | a proof that travels alone | tlog-proof |
 //! | [`witness`] | cosigning, both sides | tlog-witness |
 //! | [`monitor`] | what the next checkpoint means | – |
 //!
-//! Pure: no IO, no clock, no randomness. Times and seeds come
-//! from the caller.
+//! Pure: no IO, no clock, no randomness, except in [`disk`], which reads and writes the files of a log and nothing
+//! else. Times and seeds come from the caller.
 
+pub mod audit;
 pub mod checkpoint;
 pub mod cosignature;
+pub mod disk;
 pub mod grow;
 pub mod key;
 pub mod merkle;
