@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test helper may panic as a test may")]
 
 mod disk;
+mod golden;
 mod interop;
 mod merkle;
 mod note;
