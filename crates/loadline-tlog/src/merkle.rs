@@ -37,6 +37,13 @@ impl Tree {
         Self::default()
     }
 
+    /// The tree whose perfect subtrees, from left to right, have these roots. There must be one for each set bit of
+    /// the size.
+    pub(crate) fn from_frontier(size: u64, frontier: Vec<Hash>) -> Self {
+        debug_assert_eq!(frontier.len(), size.count_ones() as usize);
+        Self { size, frontier }
+    }
+
     /// How many leaves it has.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,0 +1,47 @@
+//! Files that every later version must read, and write the same.
+
+use std::path::PathBuf;
+
+use loadline_tlog::witness::AddCheckpoint;
+use loadline_tlog::{Algorithm, LogProof, Note, Policy, leaf_hash};
+
+use crate::support::{MemoryLog, NOW, key, log_verifier};
+
+/// The file, after making it anew where the environment asks for it.
+fn golden(name: &str, now: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name);
+    if std::env::var_os("LOADLINE_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, now).unwrap();
+    }
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn what_was_written_once_is_read_and_written_the_same_for_ever() {
+    let log = MemoryLog::of(300);
+    let witnesses = [
+        key("w.example/ed25519", Algorithm::CosignatureEd25519, 20),
+        key("w.example/ml-dsa-44", Algorithm::CosignatureMlDsa44, 21),
+    ];
+    let mut note = log.note();
+    let mut policy = format!("log {}\n", log_verifier().to_vkey());
+    for (name, witness) in ["A", "B"].iter().zip(&witnesses) {
+        note.sign(witness, NOW).unwrap();
+        policy.push_str(&format!("witness {name} {}\n", witness.verifier().to_vkey()));
+    }
+    policy.push_str("group both all A B\nquorum both\n");
+    let policy_file = golden("policy", &policy);
+    let checkpoint_file = golden("checkpoint", &note.to_text());
+    let (_, inclusion) = log.reader().inclusion(77).unwrap();
+    let proof = LogProof { extra: None, index: 77, path: inclusion.path, checkpoint: note.clone() };
+    let proof_file = golden("entry-77.tlog-proof", &proof.to_text());
+    let request = AddCheckpoint::build(&mut log.reader(), 256, log.note()).unwrap();
+    let request_file = golden("add-checkpoint", &request.to_body());
+
+    assert_eq!(policy_file, policy);
+    let accepts = Policy::parse(policy_file.as_bytes()).unwrap();
+    assert_eq!(Note::parse(checkpoint_file.as_bytes()).unwrap(), note);
+    assert_eq!(LogProof::parse(proof_file.as_bytes()).unwrap(), proof);
+    LogProof::parse(proof_file.as_bytes()).unwrap().verify(&leaf_hash(b"entry 77"), &accepts).unwrap();
+    assert_eq!(AddCheckpoint::parse(request_file.as_bytes()).unwrap(), request);
+}
