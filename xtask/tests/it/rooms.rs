@@ -100,7 +100,9 @@ fn pure_crates_do_no_io_and_read_no_clock() {
         for (path, code) in sources(name) {
             // The one door of `tlog` to a disk; everything else in it takes bytes and gives bytes.
             let disk_driver = name == &"tlog" && path.to_string_lossy().contains("/disk");
-            for word in banned.iter().filter(|word| !(disk_driver && matches!(**word, "std::fs" | "std::process"))) {
+            for word in
+                banned.iter().filter(|word| !(disk_driver && matches!(**word, "std::fs" | "std::process")))
+            {
                 assert!(!code.contains(word), "{}: `{word}` in a pure crate", path.display());
             }
         }
@@ -132,7 +134,11 @@ fn only_evidence_writes_files_of_a_record() {
             {
                 let inside_model_hub = name == "model" && path.to_string_lossy().contains("hub");
                 let log_driver = name == "tlog" && path.to_string_lossy().contains("/disk");
-                assert!(inside_model_hub || log_driver || !code.contains(word), "{}: `{word}`", path.display());
+                assert!(
+                    inside_model_hub || log_driver || !code.contains(word),
+                    "{}: `{word}`",
+                    path.display()
+                );
             }
         }
     }
