@@ -1,7 +1,7 @@
 //! The runner: asks a model every sample of a task, writes every answer to the record, and computes the results.
 //!
-//! Read in this order: [`options`] → [`open`](self::open) (which run this is, and whether it goes on) →
-//! `scheduler` (the loop that asks) → [`crate::results`] (what the record says in the end).
+//! Read in this order: `options` → `open` (which run this is, and whether it goes on) →
+//! `scheduler` (the loop that asks) → `crate::results` (what the record says in the end).
 
 mod attempt;
 mod budget;
