@@ -1,6 +1,6 @@
 //! The inner loops, once, over sixteen lanes; which instructions the lanes are is chosen at run time.
 //!
-//! An [`Operation`] is written over the [`Simd`] trait. [`Backend::run`] compiles it once for each instruction set
+//! An `Operation` is written over the `Simd` trait. `Backend::run` compiles it once for each instruction set
 //! and runs the one for the processor at hand. Every backend adds the same numbers in the same order, so all that
 //! have a fused multiply-add give the same bits.
 
