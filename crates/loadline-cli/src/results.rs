@@ -7,13 +7,13 @@ use loadline_stats::Estimate;
 
 use crate::store::Prefixes;
 use crate::table::{Cell, Table};
-use crate::ui::{DIM, STRONG, WARN, thousands};
+use crate::ui::{DIM, STRONG, WARN, count, thousands};
 
 /// What an estimate rests on: `n=1,319, Wilson 95%`, and what is not in it.
 pub fn basis(estimate: &Estimate) -> String {
     let mut text = format!("n={}", thousands(estimate.n));
     if let Some(clusters) = estimate.clusters {
-        text.push_str(&format!(" in {} clusters", thousands(clusters)));
+        text.push_str(&format!(" in {}", count(clusters, "cluster")));
     }
     text.push_str(&format!(", {} {}", estimate.method, estimate.level));
     if estimate.unscored > 0 {

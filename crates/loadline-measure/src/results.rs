@@ -19,7 +19,7 @@ pub(crate) use accumulate::MetricAccumulator;
 pub(crate) use grouped::Grouped;
 pub use line::{MetricLine, ResultLine};
 pub(crate) use row::LightRow;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, check_place};
 
 use crate::task::Scorer;
 
@@ -84,6 +84,20 @@ pub enum ResultsError {
         /// What is wrong with it.
         why: String,
     },
+    /// A row that no command of the specification writes.
+    #[error("run {run}, sample `{sample}` (index {index}, epoch {epoch}) {why}")]
+    Place {
+        /// The run.
+        run: RunId,
+        /// The sample, made safe for showing.
+        sample: String,
+        /// Its place in the task.
+        index: u64,
+        /// Its repetition.
+        epoch: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Scores need all epochs of a sample together, and so the task.
     #[error(
         "task `{task}` scores all epochs of a sample together: its results need the task, not only the record"
@@ -99,8 +113,10 @@ impl ResultsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Record(error) => error.hint(),
+            Self::Row { .. } | Self::Score { .. } | Self::Place { .. } => {
+                Some("`loadline record verify` checks the whole record".to_owned())
+            }
             Self::NeedsTask { .. } => Some("`loadline measure` with the same task prints them".to_owned()),
-            _ => None,
         }
     }
 }

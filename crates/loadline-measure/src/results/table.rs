@@ -93,7 +93,7 @@ impl Table {
 
     /// Takes a sample's row. True when it is an answer that was not there before, which counts.
     fn take(&mut self, row: &LightSample<'_>) -> Result<bool, ResultsError> {
-        let is_new = self.note((row.index, row.epoch), row.error.is_some(), row.usage);
+        let is_new = self.note(&row.id, (row.index, row.epoch), row.error.is_some(), row.usage)?;
         if is_new && !self.spec.groups_epochs {
             let value_of = |name: &str| row.scores.iter().find(|s| s.metric == name).map(|s| &s.value);
             self.score(&row.id, row.cluster.as_deref(), row.metadata.level.as_ref(), value_of)?;
@@ -103,7 +103,7 @@ impl Table {
 
     /// Takes a row that is being written.
     pub(crate) fn take_new(&mut self, row: &SampleRecord) -> Result<(), ResultsError> {
-        let is_new = self.note((row.index, row.epoch), row.error.is_some(), row.usage);
+        let is_new = self.note(&row.id, (row.index, row.epoch), row.error.is_some(), row.usage)?;
         if is_new && !self.spec.groups_epochs {
             let value_of = |name: &str| row.scores.iter().find(|s| s.metric == name).map(|s| &s.value);
             let level = row.metadata.get("level").and_then(LevelLabel::of);
@@ -112,15 +112,22 @@ impl Table {
         Ok(())
     }
 
-    fn note(&mut self, (index, epoch): (u64, u32), is_error: bool, usage: Usage) -> bool {
+    /// Notes a sample's row; true for an answer.
+    fn note(
+        &mut self,
+        id: &str,
+        place: (u64, u32),
+        is_error: bool,
+        usage: Usage,
+    ) -> Result<bool, ResultsError> {
+        check_place(self.run, (id, place, is_error), &self.done)?;
+        let (index, epoch) = place;
         self.usage.input_tokens = self.usage.input_tokens.saturating_add(usage.input_tokens);
         self.usage.output_tokens = self.usage.output_tokens.saturating_add(usage.output_tokens);
         self.touched.insert(index, 0);
-        if is_error {
-            self.failed.insert(index, epoch);
-            return false;
-        }
-        self.done.insert(index, epoch)
+        let of = if is_error { &mut self.failed } else { &mut self.done };
+        of.insert(index, epoch);
+        Ok(!is_error)
     }
 
     /// Adds the scores of one answer (or of one group of epochs) to every metric.
@@ -195,6 +202,22 @@ impl Table {
             spec: self.spec,
         }
     }
+}
+
+/// Refuses a row that would have to be left out: one that the specification does not ask for, or a second answer.
+pub(crate) fn check_place(
+    run: RunId,
+    (id, (index, epoch), is_error): (&str, (u64, u32), bool),
+    done: &Done,
+) -> Result<(), ResultsError> {
+    let why = if !done.can_hold(index, epoch) {
+        "is not one of those that the run asks for"
+    } else if !is_error && done.contains(index, epoch) {
+        "is answered a second time"
+    } else {
+        return Ok(());
+    };
+    Err(ResultsError::Place { run, sample: one_line(id, 80), index, epoch, why })
 }
 
 /// Which answers are not independent of this one: those of its cluster, or else its own in other epochs.
