@@ -36,6 +36,8 @@ pub struct RunResults {
     pub total: u64,
     /// Samples given up and not answered since (each epoch counts).
     pub errors: u64,
+    /// What the first sample that was given up was given up for, made safe for showing; none when none is left.
+    pub first_error: Option<String>,
     /// Tokens read and written for all answers.
     pub usage: Usage,
     /// How often the intervals hold the true value.

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::results;
 use crate::scores::{self, Ids};
-use crate::store::{Prefixes, StoreArgs, record_failure};
+use crate::store::{StoreArgs, record_failure, short_ids};
 use crate::table::{Cell, Table};
 use crate::ui::{self, Out, Ui, count, thousands};
 
@@ -276,7 +276,7 @@ fn as_json(
 /// The scores of a run: one metric, one row for each sample and epoch.
 fn run_side(args: &Args, record: &RecordReader, metric: &str) -> std::result::Result<Side, Failure> {
     let spec = record.spec();
-    let label = Prefixes::of(&args.store.store).short(&record.run());
+    let label = short_ids(&args.store.store).of(&record.run());
     let mut table = ScoreTable::new(label.clone());
     for row in record.rows() {
         let (number, row) = row.map_err(|error| record_failure(&error))?;
@@ -334,7 +334,7 @@ fn metric_of<'a>(args: &Args, record: &'a RecordReader) -> std::result::Result<&
     };
     let metric = found.ok_or_else(|| {
         let name = one_line(args.metric.as_deref().unwrap_or("any"), 60);
-        let run = Prefixes::of(&args.store.store).short(&record.run());
+        let run = short_ids(&args.store.store).of(&record.run());
         usage(format!("run {run} has no metric `{name}`")).hint(format!("it has {}", names.join(", ")))
     })?;
     if metric.aggregation != Aggregation::Mean {

@@ -159,8 +159,9 @@ fn a_run_is_found_by_the_shortest_unique_prefix() {
     let unique = &pair[0][..=shared.max(6)];
     assert_eq!(store.find(unique).unwrap().to_string(), pair[0]);
     assert_eq!(store.find(&unique.to_uppercase()).unwrap().to_string(), pair[0]);
+    let names = store.short_ids().unwrap();
     for run in &runs {
-        let short = store.short_id(&run.parse().unwrap()).unwrap();
+        let short = names.of(&run.parse().unwrap());
         assert!(short.len() >= 4 && store.find(&short).unwrap().to_string() == *run, "{short}");
         assert!(short.len() == 4 || store.find(&short[..short.len() - 1]).is_err(), "{short}");
     }

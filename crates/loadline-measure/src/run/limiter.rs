@@ -3,11 +3,13 @@
 //! Found means: additive increase, multiplicative decrease over rounds, as congestion control does. A round is as
 //! many answers as the limit. The limit doubles each round while that brings clearly more throughput (by Little's
 //! law limit / mean latency), then grows by an eighth per round while the mean latency stays below twice the best
-//! one seen. A 429 halves it, once per round trip.
+//! one seen. A 429 halves it, once per round trip, unless as many come however little is asked ([`Noise`]).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::noise::Noise;
 
 /// Where a search starts.
 const START: f64 = 8.0;
@@ -57,6 +59,9 @@ struct Search {
     throughput: f64,
     /// A 429 to an attempt that began before this tells nothing new.
     halved_at: Option<Instant>,
+    noise: Noise,
+    /// 429s in this round.
+    limited: u32,
     /// Attempts that started before this saw an older limit.
     round_from: Option<Instant>,
     answers: u32,
@@ -106,6 +111,7 @@ impl Limiter {
             Ended::RateLimited(retry_after) => self.rate_limited(now, began, retry_after),
             Ended::Answered => {
                 self.rate_limited_in_a_row = 0;
+                self.listen(began, false);
                 self.count(now, began, Some(now.duration_since(began).as_secs_f64()));
             }
             Ended::Failed => self.count(now, began, None),
@@ -119,14 +125,33 @@ impl Limiter {
         {
             self.paused_until = self.paused_until.max(Some(until));
         }
-        if let Some(search) = &mut self.search
-            && search.halved_at.is_none_or(|at| began > at)
+        if self.listen(began, true)
+            && let Some(search) = &mut self.search
         {
-            self.limit = (self.limit / 2.0).max(1.0);
-            search.doubling = false;
-            search.halved_at = Some(now);
-            search.next_round(now);
+            search.limited += 1;
+            if search.noise.is_exceeded(search.limited, self.limit) {
+                search.noise.halved(self.limit);
+                self.limit = (self.limit / 2.0).max(1.0);
+                search.doubling = false;
+                search.halved_at = Some(now);
+                search.next_round(now);
+            }
         }
+    }
+
+    /// Lets the noise know of an attempt; false when it began before the last halving. Where halving was no help,
+    /// the search goes on from where it was.
+    fn listen(&mut self, began: Instant, was_limited: bool) -> bool {
+        let Some(search) = &mut self.search else { return false };
+        if search.halved_at.is_some_and(|at| began <= at) {
+            return false;
+        }
+        if let Some(back) = search.noise.count(self.limit, was_limited) {
+            self.limit = back.min(search.ceiling);
+            search.doubling = true;
+            search.throughput = 0.0;
+        }
+        true
     }
 
     /// Counts an answer (with its latency) or a failure towards the round, and ends the round when it is full.
@@ -157,6 +182,8 @@ impl Search {
             best: None,
             throughput: 0.0,
             halved_at: None,
+            noise: Noise::default(),
+            limited: 0,
             round_from: None,
             answers: 0,
             failures: 0,
@@ -167,6 +194,7 @@ impl Search {
 
     fn next_round(&mut self, now: Instant) {
         self.round_from = Some(now);
+        self.limited = 0;
         self.answers = 0;
         self.failures = 0;
         self.latency_sum = 0.0;
