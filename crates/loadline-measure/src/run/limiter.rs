@@ -4,6 +4,7 @@
 //! many answers as the limit. The limit doubles each round while that brings clearly more throughput (by Little's
 //! law limit / mean latency), then grows by an eighth per round while the mean latency stays below twice the best
 //! one seen. A 429 halves it, once per round trip, unless as many come however little is asked ([`Noise`]).
+//! Below what a whole round has sustained since, it grows back by a half per round.
 
 use std::time::Duration;
 
@@ -129,8 +130,7 @@ impl Limiter {
             && let Some(search) = &mut self.search
         {
             search.limited += 1;
-            if search.noise.is_exceeded(search.limited, self.limit) {
-                search.noise.halved(self.limit);
+            if search.noise.is_too_high(search.limited, self.limit) {
                 self.limit = (self.limit / 2.0).max(1.0);
                 search.doubling = false;
                 search.halved_at = Some(now);
@@ -139,15 +139,17 @@ impl Limiter {
         }
     }
 
-    /// Lets the noise know of an attempt; false when it began before the last halving. Where halving was no help,
-    /// the search goes on from where it was.
+    /// Lets the noise know of an attempt; false when it began before the last halving. Once the noise is known, the
+    /// limit may double again.
     fn listen(&mut self, began: Instant, was_limited: bool) -> bool {
         let Some(search) = &mut self.search else { return false };
         if search.halved_at.is_some_and(|at| began <= at) {
+            if !was_limited {
+                search.noise.survived();
+            }
             return false;
         }
-        if let Some(back) = search.noise.count(self.limit, was_limited) {
-            self.limit = back.min(search.ceiling);
+        if search.noise.count(self.limit, was_limited) {
             search.doubling = true;
             search.throughput = 0.0;
         }
@@ -168,6 +170,9 @@ impl Limiter {
             None => search.failures += 1,
         }
         if f64::from(search.answers + search.failures) >= self.limit {
+            if search.was_full {
+                search.noise.round(search.limited, self.limit);
+            }
             self.limit = search.judge(self.limit).clamp(1.0, search.ceiling);
             search.next_round(now);
         }
@@ -229,7 +234,8 @@ impl Search {
             self.best = Some(best * FADES);
             return limit * 0.9;
         }
-        if mean < best * GROWS_BELOW { limit + (limit / 8.0).max(1.0) } else { limit }
+        let step = if self.noise.is_below_proven(limit) { limit / 2.0 } else { limit / 8.0 };
+        if mean < best * GROWS_BELOW { limit + step.max(1.0) } else { limit }
     }
 }
 
@@ -288,7 +294,9 @@ mod tests {
         limiter.ended(now, began, Ended::RateLimited(None));
         assert_eq!(limiter.limit(), 16, "a request sent after the halving is a new signal");
         play(&mut limiter, &mut now, 1e9, 0.2, 1);
-        assert_eq!(limiter.limit(), 18, "it grows again, by an eighth");
+        assert_eq!(limiter.limit(), 24, "it grows back by a half: 32 was sustained");
+        play(&mut limiter, &mut now, 1e9, 0.2, 1);
+        assert_eq!(limiter.limit(), 27, "and then by an eighth");
     }
 
     #[test]
