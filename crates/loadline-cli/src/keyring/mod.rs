@@ -18,7 +18,7 @@ use std::path::Path;
 use age::secrecy::SecretString;
 use loadline_core::Secret;
 use loadline_tlog::{Algorithm, SignerKey};
-use loadline_trust::secret::{SecretKeyError, Seed};
+use loadline_trust::secret::Seed;
 use loadline_trust::{PublicKey, SecretKey, published};
 use zeroize::Zeroizing;
 
