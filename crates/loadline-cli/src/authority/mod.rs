@@ -2,3 +2,4 @@
 
 pub mod found;
 pub mod roots;
+pub mod rotate;

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use loadline_core::{Digest, Instant};
 use loadline_trust::chain::MAX_VERSIONS;
-use loadline_trust::{ChainError, Envelope, Role, RootChain};
+use loadline_trust::{ChainError, Envelope, RootChain};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::keyring::{self, Keyring};
+use crate::keyring;
 
 /// The largest root that is read, in bytes.
 const MAX_ROOT_BYTES: u64 = 1 << 20;
@@ -34,10 +34,10 @@ pub fn bytes(authority: &Path) -> Result<Vec<Vec<u8>>> {
     let mut roots = Vec::new();
     for version in 1..=MAX_VERSIONS as u64 {
         let path = path(authority, version);
-        match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            file => roots.push(read(file, &path)?),
+        if !path.exists() {
+            break;
         }
+        roots.push(read(&path)?);
     }
     if roots.is_empty() {
         let message = format!("there is no authority in `{}`: no `root/1.json`", authority.display());
@@ -47,9 +47,13 @@ pub fn bytes(authority: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(roots)
 }
 
-fn read(file: std::io::Result<File>, path: &Path) -> Result<Vec<u8>> {
+/// A root as bytes, not checked.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.and_then(|file| file.take(MAX_ROOT_BYTES).read_to_end(&mut bytes)).map_err(|error| {
+    File::open(path).and_then(|file| file.take(MAX_ROOT_BYTES).read_to_end(&mut bytes)).map_err(|error| {
         Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
     })?;
     Ok(bytes)
@@ -97,12 +101,6 @@ pub fn keep(authority: &Path, chain: &mut RootChain, root: &Envelope) -> Result<
     chain.extend(&bytes).map_err(|error| refused(&path, &error))?;
     keyring::create(&path, &bytes, 0o644)?;
     Ok(path)
-}
-
-/// The names of the keys of a role that are in a keyring, and so can sign here.
-pub fn signers_here(chain: &RootChain, keyring: &Keyring, role: Role) -> Vec<String> {
-    let holders = chain.current().holders(role);
-    holders.map(|key| key.name().to_owned()).filter(|name| keyring.path(name).exists()).collect()
 }
 
 /// Now, in whole seconds.
