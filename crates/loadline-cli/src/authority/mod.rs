@@ -1,0 +1,5 @@
+//! What an authority keeps and does.
+
+pub mod found;
+pub mod roots;
+pub mod rotate;
