@@ -1,0 +1,6 @@
+//! The gate in front of models. Before each request it asks one question: is there a licence, fresh and unrevoked, that
+//! lets this caller use this model, in this stage, within these marks?
+//!
+//! [`ledger`] is what must be durable, as traits.
+
+pub mod ledger;
