@@ -1,6 +1,8 @@
 //! The gate in front of models. Before each request it asks one question: is there a licence, fresh and unrevoked, that
 //! lets this caller use this model, in this stage, within these marks?
 //!
-//! [`ledger`] is what must be durable, as traits.
+//! [`ledger`] is what must be durable, as traits. [`audit`] and [`quota`] are what stands behind them.
 
+pub mod audit;
 pub mod ledger;
+pub mod quota;
