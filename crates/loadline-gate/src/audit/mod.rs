@@ -157,7 +157,12 @@ impl Inner {
             return Err(AuditError::Behind);
         }
         let failed = |error: RecordError| audit_error(&error);
-        let subject = self.subject(&intent.subject).map_err(failed)?;
+        self.signing.outcome().map_err(failed)?;
+        let subject = self.subject(&intent.subject).map_err(|error| {
+            let told = audit_error(&error);
+            self.signing.fail(error);
+            told
+        })?;
         let keep = intent.keep == Keep::Full;
         let mut digester = Digester::new(&subject.key, Part::Request, keep);
         digester.update(&intent.content);

@@ -104,6 +104,8 @@ impl AuditLog {
             signing: Arc::new(signing),
         };
         if is_there {
+            // A log of one row that ended before it was signed: from the second row on it must be.
+            inner.signing.sign_first(inner.log.mark())?;
             found.bytes_cut = cut.map_or(0, |cut| cut.bytes);
             found.unsettled = inner.recover(&opened, cut)?;
         }

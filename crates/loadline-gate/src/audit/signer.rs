@@ -35,8 +35,7 @@ pub(super) fn key(
     let path = dir.join(SIGNER_KEY);
     let key = match read_small(disk, &path, MAX_FILE_LEN)? {
         Some(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            SignerKey::parse(text.trim_end())
+            SignerKey::parse(&one_line(&bytes))
                 .map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?
         }
         None if !may_make => {
@@ -63,12 +62,17 @@ pub(super) fn key(
     Ok(key)
 }
 
+/// A file of one line, which ends in a line feed and nothing else.
+fn one_line(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or_default()).into_owned()
+}
+
 /// The public key in a log's folder.
 pub(super) fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpenError> {
     let path = dir.join(SIGNER_VKEY);
     let form = |what| AuditOpenError::Form { path: path.clone(), what };
     let bytes = read_small(disk, &path, MAX_FILE_LEN)?.ok_or_else(|| form("the public key is gone".to_owned()))?;
-    VerifierKey::parse(String::from_utf8_lossy(&bytes).trim_end()).map_err(|error| form(error.to_string()))
+    VerifierKey::parse(&one_line(&bytes)).map_err(|error| form(error.to_string()))
 }
 
 /// What the signed checkpoint in a log's folder says, and the name of the log; `None` when there is none.
@@ -150,6 +154,19 @@ impl Signing {
         self.state().failed.as_ref().map_or(Ok(()), |error| Err(RecordError::Stopped(Arc::clone(error))))
     }
 
+    /// Signs what is durable when nothing is signed yet.
+    pub(super) fn sign_first(&self, mark: LogMark) -> Result<(), RecordError> {
+        let path = self.dir.join(CHECKPOINT);
+        let there = self.disk.exists(&path);
+        let there = there.map_err(|source| RecordError::Io { action: "look for", path, source })?;
+        if there { Ok(()) } else { self.sign(mark) }
+    }
+
+    /// Stops the log: nothing is taken any more.
+    pub(super) fn fail(&self, error: RecordError) {
+        self.state().failed.get_or_insert_with(|| Arc::new(error));
+    }
+
     /// Signs what is durable, if that is more than was signed.
     pub(super) fn sign(&self, mark: LogMark) -> Result<(), RecordError> {
         if mark.rows <= self.state().signed {
@@ -217,8 +234,7 @@ fn run(signing: &Signing, inner: &Weak<Inner>) {
         }
         let Some(inner) = inner.upgrade().filter(|_| !signing.state().ends) else { return };
         if let Err(error) = signing.sign(inner.log.mark()) {
-            signing.state().failed = Some(Arc::new(error));
-            return;
+            return signing.fail(error);
         }
         signing.state().asked = false;
     }
