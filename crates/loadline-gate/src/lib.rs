@@ -1,6 +1,30 @@
 //! The gate in front of models. Before each request it asks one question: is there a licence, fresh and unrevoked, that
 //! lets this caller use this model, in this stage, within these marks?
 //!
-//! [`ledger`] is what must be durable, as traits.
+//! Read in this order: [`config`] (the file) → [`snapshot`] (what the gate goes by) → [`admission`] (the decision) →
+//! [`gate`] (how that changes, and what is cut then) → [`serve`] (callers). [`ledger`] is what must be durable, as traits.
 
+pub mod admission;
+mod ask;
+mod body;
+pub mod caller;
+pub mod clock;
+pub mod config;
+mod conn;
+pub mod disk;
+mod forward;
+pub mod gate;
 pub mod ledger;
+mod live;
+pub mod memory;
+pub mod metrics;
+mod proxy;
+pub mod refusal;
+pub mod serve;
+pub mod snapshot;
+pub mod standing;
+pub mod upstream;
+mod usage;
+
+pub use gate::{Foundations, Gate};
+pub use refusal::{Code, Refusal};
