@@ -2,9 +2,13 @@
 //!
 //! Start at [`Store`]: it makes and finds records. [`RecordWriter`] adds rows to one, [`RecordReader`] streams them,
 //! [`verify()`] checks every byte, [`prove()`] and [`export_withheld`] let one sample be shown or left out.
+//! [`endless`] is the same for a log that never ends: segments, callers that wait for the disk.
+//!
 //! `docs/formats/record.md` has the byte format and the table of what is on disk after a kill at each step.
 
+mod appender;
 pub mod disk;
+pub mod endless;
 mod error;
 mod files;
 mod finite;
@@ -20,6 +24,7 @@ mod verify;
 mod withhold;
 mod writer;
 
+pub use files::{write_private, write_whole};
 pub use error::{Damage, FindError, RecordError};
 pub use prove::{PROOF_FORMAT, ProofFault, RowProof, find_sample, prove, prove_sample};
 pub use reader::{RawRow, RawRows, RecordReader, Rows};

@@ -110,9 +110,9 @@ impl Callers {
         self.0.is_empty()
     }
 
-    /// Whether a key of this id is there.
-    pub fn has(&self, key: &str) -> bool {
-        self.0.values().any(|caller| &*caller.key == key)
+    /// Whose content comes with them.
+    pub fn subjects(&self) -> impl Iterator<Item = Arc<str>> {
+        self.0.values().map(|caller| Arc::clone(&caller.subject))
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::conn::{CallerStream, ConnState};
@@ -16,19 +17,22 @@ use crate::gate::Gate;
 use crate::proxy;
 
 /// Connections that may wait to be accepted: a burst of callers must not lose its first packets.
-const BACKLOG: u32 = 4_096;
+const BACKLOG: i32 = 4_096;
 /// How often it is looked at whether time alone forbids something.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Opens a listener.
+/// Opens a listener, before there is a runtime.
 ///
 /// # Errors
 /// When the address is not to be had.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Serves until `ending` says so, then lets requests under way come to their end, for as long as the configuration

@@ -74,6 +74,8 @@ pub struct StandingKeeper {
     path: PathBuf,
     seen: Option<StandingMark>,
     kept: Option<Vec<u8>>,
+    /// How many were taken since it was opened.
+    taken: u64,
 }
 
 impl StandingKeeper {
@@ -86,7 +88,7 @@ impl StandingKeeper {
         let damaged = |why: String| StandingProblem::Damaged { path: path.display().to_string(), why };
         let kept = disk::read(&path, MOST_JSON_BYTES).map_err(|error| damaged(error.to_string()))?;
         let seen = kept.as_deref().map(mark).transpose().map_err(|error| damaged(error.to_string()))?;
-        Ok(Self { path, seen, kept })
+        Ok(Self { path, seen, kept, taken: 0 })
     }
 
     /// What was kept, where it still counts. This is what a gate begins with.
@@ -98,6 +100,11 @@ impl StandingKeeper {
     /// The newest one that was seen.
     pub fn seen(&self) -> Option<StandingMark> {
         self.seen
+    }
+
+    /// Whether one was taken since it was opened, and no second one.
+    pub fn is_first(&self) -> bool {
+        self.taken == 1
     }
 
     /// Takes a standing. It is on the disk when this returns. `None` when it is the one that is there.
@@ -116,6 +123,7 @@ impl StandingKeeper {
         }
         disk::replace(&self.path, bytes)
             .map_err(|error| StandingProblem::Disk { path: self.path.display().to_string(), error })?;
+        self.taken += 1;
         self.seen = Some(mark);
         self.kept = Some(bytes.to_vec());
         Ok(Some(Fresh { standing, mark, accepted: now }))

@@ -38,6 +38,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whose content comes, each once.
+    pub fn subjects(&self) -> std::collections::BTreeSet<Arc<str>> {
+        self.snapshot.callers.subjects().collect()
+    }
+
     /// A snapshot of it, with what changes more often.
     pub(crate) fn snapshot(
         &self,

@@ -25,6 +25,8 @@ pub const CONFIG_FORMAT: &str = "loadline-gate/1";
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The gate's name, a URL without scheme: orders and its audit log carry it.
+    pub name: String,
     /// Where callers connect.
     pub listen: SocketAddr,
     /// The folder of what must survive a restart.

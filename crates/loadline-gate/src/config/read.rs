@@ -42,7 +42,12 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     if models.is_empty() {
         root.problem("model", "there is no model", "add one under `[[model]]`");
     }
+    let name = root.name("name");
+    if name.contains("//") || name.starts_with('/') {
+        root.problem("name", "is not a URL without scheme", "for example `gate.example.org/audit`");
+    }
     Config {
+        name,
         listen,
         state: folder.join(root.text("state")),
         region: root.has("region").then(|| root.name("region")),

@@ -37,9 +37,9 @@ url = "http://127.0.0.1:9/v1""#, "name = \"claude\"\nurl = \"http://example.com/
     let problems = parse(&wrong).unwrap_err();
     let said: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
     for (line, expected) in [
-        ("line 2, column 10", "`localhost` is not an address"),
-        ("line 13, column 17", "is -1"),
-        ("line 29, column 7", "a key would go over an unencrypted connection"),
+        ("line 3, column 10", "`localhost` is not an address"),
+        ("line 14, column 17", "is -1"),
+        ("line 30, column 7", "a key would go over an unencrypted connection"),
         ("column 1: `model[1].upstraem_model`", "unknown key `upstraem_model`"),
         ("column 12: `model[2].upstream`", "no upstream is named `cloud`"),
         ("`model`", "two are named `m`"),

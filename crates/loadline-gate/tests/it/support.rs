@@ -143,7 +143,8 @@ impl Rig {
         let gate = Gate::new(&loaded, config.limits.clone(), foundations);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (ending, ended) = watch::channel(false);
-        let listener = runtime.block_on(async { loadline_gate::serve::listen(config.listen) }).unwrap();
+        let listener = loadline_gate::serve::bind(config.listen).unwrap();
+        let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) }).unwrap();
         let address = listener.local_addr().unwrap();
         let served = runtime.spawn(loadline_gate::serve::serve(Arc::clone(&gate), listener, ended));
         let rig = Self {
@@ -249,6 +250,7 @@ pub fn config_text(authority: &TestAuthority, url: &str, limits: &str, upstream:
     let pin = authority.pin();
     format!(
         r#"format = "loadline-gate/1"
+name = "example.com/gate"
 listen = "127.0.0.1:0"
 state = "."
 keys = "keys.json"
