@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use loadline_core::{Digest, Instant};
-use loadline_evidence::disk::{Disk, OsDisk};
+use loadline_evidence::disk::{Disk, RealDisk};
 use loadline_policy::Problems;
 use loadline_trust::RootChain;
 use tokio::net::TcpListener;
@@ -165,7 +165,7 @@ impl Running {
             move |error| StartError::Io { what, error }
         };
         std::fs::create_dir_all(&config.state).map_err(io("cannot make the folder", &config.state))?;
-        let os: Arc<dyn Disk> = Arc::new(OsDisk);
+        let os: Arc<dyn Disk> = Arc::new(RealDisk);
         let root = Arc::new(loaded.chain.current().clone());
         let stops = Arc::new(FileStops::open(Arc::clone(&os), &config.state, &config.name, root)?);
         let options =
@@ -211,7 +211,7 @@ impl Running {
     ///
     /// # Errors
     /// When a listener fails at the start.
-    pub async fn serve(mut self, ending: watch::Receiver<bool>, mut reload: watch::Receiver<u64>) -> io::Result<()> {
+    pub async fn serve(self, ending: watch::Receiver<bool>, mut reload: watch::Receiver<u64>) -> io::Result<()> {
         if let Some(fresh) = self.keeper.kept(&self.chain(), self.gate.now()) {
             self.gate.renew(fresh).await;
         }
