@@ -10,7 +10,7 @@ mod bounds;
 pub mod compute;
 pub mod decide;
 pub mod decimal;
-mod document;
+pub mod document;
 pub mod license;
 mod names;
 pub mod policy;

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod compare;
 pub mod compute;
 pub mod estimate;
+pub mod gate;
 pub mod key;
 pub mod measure;
 pub mod models;
@@ -35,6 +36,7 @@ pub enum Verb {
     Policy(policy::Args),
     Key(key::Args),
     Authority(authority::Args),
+    Gate(gate::Args),
 }
 
 /// Does it.
@@ -57,5 +59,6 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Policy(args) => policy::run(&args, ui),
         Verb::Key(args) => key::run(&args, ui),
         Verb::Authority(args) => authority::run(&args, ui),
+        Verb::Gate(args) => gate::run(&args, ui),
     }
 }

@@ -41,7 +41,7 @@ impl AuditOptions {
             dir: dir.into(),
             name: name.to_owned(),
             program: format!("loadline {}", env!("CARGO_PKG_VERSION")),
-            segment_bytes: 16 << 20,
+            segment_bytes: 8 << 20,
             sign_rows: 1024,
             sign_every: Duration::from_secs(5),
             clock,
