@@ -90,8 +90,7 @@ impl AuditLog {
         } else {
             EndlessLog::begin(Arc::clone(&disk), dir, name, &opened, lock)?
         };
-        let signing =
-            Signing::new(key, Arc::clone(&disk), dir, options.sign_rows.max(1), options.sign_every);
+        let signing = Signing::new(key, Arc::clone(&disk), dir, options.sign_rows.max(1), options.sign_every);
         let inner = Inner {
             state: Mutex::new(State { book, ..State::default() }),
             subjects: Mutex::new(subjects),

@@ -34,16 +34,18 @@ pub(super) fn key(
 ) -> Result<SignerKey, AuditOpenError> {
     let path = dir.join(SIGNER_KEY);
     let key = match read_small(disk, &path, MAX_FILE_LEN)? {
-        Some(bytes) => {
-            SignerKey::parse(&one_line(&bytes))
-                .map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?
-        }
+        Some(bytes) => SignerKey::parse(&one_line(&bytes))
+            .map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?,
         None if !may_make => {
             return Err(AuditOpenError::Form { path, what: "the key that signs the log is gone".to_owned() });
         }
         None => {
             let mut seed = [0; SEED_BYTES];
-            random(&mut seed).map_err(|source| RecordError::Io { action: "make", path: path.clone(), source })?;
+            random(&mut seed).map_err(|source| RecordError::Io {
+                action: "make",
+                path: path.clone(),
+                source,
+            })?;
             let key = SignerKey::from_seed(name, Algorithm::Ed25519, &seed);
             seed.zeroize();
             let key = key.map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?;
@@ -71,7 +73,8 @@ fn one_line(bytes: &[u8]) -> String {
 pub(super) fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpenError> {
     let path = dir.join(SIGNER_VKEY);
     let form = |what| AuditOpenError::Form { path: path.clone(), what };
-    let bytes = read_small(disk, &path, MAX_FILE_LEN)?.ok_or_else(|| form("the public key is gone".to_owned()))?;
+    let bytes =
+        read_small(disk, &path, MAX_FILE_LEN)?.ok_or_else(|| form("the public key is gone".to_owned()))?;
     VerifierKey::parse(&one_line(&bytes)).map_err(|error| form(error.to_string()))
 }
 
@@ -95,7 +98,8 @@ pub(super) fn signed(
 
 /// A signed note of what a log is.
 pub(super) fn sign(key: &SignerKey, mark: LogMark) -> Result<String, String> {
-    let checkpoint = Checkpoint::new(key.verifier().name(), mark.rows, mark.root.0).map_err(|e| e.to_string())?;
+    let checkpoint =
+        Checkpoint::new(key.verifier().name(), mark.rows, mark.root.0).map_err(|e| e.to_string())?;
     let mut note = Note::unsigned(&checkpoint.to_text()).map_err(|error| error.to_string())?;
     note.sign(key, 0).map_err(|error| error.to_string())?;
     Ok(note.to_text())
@@ -194,8 +198,10 @@ pub(super) struct Signer {
 impl Signer {
     pub(super) fn start(signing: &Arc<Signing>, inner: &Arc<Inner>) -> Result<Self, RecordError> {
         let (shared, weak) = (Arc::clone(signing), Arc::downgrade(inner));
-        let thread = std::thread::Builder::new().name("audit-sign".to_owned()).spawn(move || run(&shared, &weak));
-        let failed = |source| RecordError::Io { action: "start a thread for", path: signing.dir.clone(), source };
+        let thread =
+            std::thread::Builder::new().name("audit-sign".to_owned()).spawn(move || run(&shared, &weak));
+        let failed =
+            |source| RecordError::Io { action: "start a thread for", path: signing.dir.clone(), source };
         let thread = Some(thread.map_err(failed)?);
         Ok(Self { signing: Arc::clone(signing), thread, inner: Arc::clone(inner) })
     }

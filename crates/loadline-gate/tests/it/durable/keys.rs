@@ -73,7 +73,10 @@ fn what_is_no_key_or_no_file_of_keys_is_refused_with_its_reason() {
         assert!(matches!(file.issue(new(name), at(0), &random(1)), Err(KeysError::Value(_))), "{name:?}");
     }
     let late = NewKey { expires: Some(at(0)), ..new("ada") };
-    assert_eq!(file.issue(late, at(0), &random(1)).unwrap_err().to_string(), "a key that ends before it begins");
+    assert_eq!(
+        file.issue(late, at(0), &random(1)).unwrap_err().to_string(),
+        "a key that ends before it begins"
+    );
     file.issue(new("ada"), at(0), &random(1)).unwrap();
     let disk = disk();
     file.write(&disk).unwrap();
