@@ -24,8 +24,8 @@ mod verify;
 mod withhold;
 mod writer;
 
-pub use files::{write_private, write_whole};
 pub use error::{Damage, FindError, RecordError};
+pub use files::{write_private, write_whole};
 pub use prove::{PROOF_FORMAT, ProofFault, RowProof, find_sample, prove, prove_sample};
 pub use reader::{RawRow, RawRows, RecordReader, Rows};
 pub use seal::{SEAL_FORMAT, Seal};

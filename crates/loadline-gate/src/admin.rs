@@ -91,10 +91,16 @@ impl Admin {
                 Ok(done) => json_of(StatusCode::OK, &json!({ "reloaded": done })),
                 Err(why) => error(StatusCode::UNPROCESSABLE_ENTITY, &why, "the gate goes on as before"),
             },
-            (_, "/metrics" | "/reload") => {
-                error(StatusCode::UNAUTHORIZED, "no key, or not the operator's", "send `Authorization: Bearer KEY`")
-            }
-            _ => error(StatusCode::NOT_FOUND, "no such path", "/health, /ready, /stops, /orders, /metrics, /reload"),
+            (_, "/metrics" | "/reload") => error(
+                StatusCode::UNAUTHORIZED,
+                "no key, or not the operator's",
+                "send `Authorization: Bearer KEY`",
+            ),
+            _ => error(
+                StatusCode::NOT_FOUND,
+                "no such path",
+                "/health, /ready, /stops, /orders, /metrics, /reload",
+            ),
         }
     }
 
@@ -109,8 +115,12 @@ impl Admin {
         let epoch = snapshot.standing.as_ref().map(|fresh| fresh.mark.epoch);
         let served = snapshot.models.len();
         match self.gate.ready() {
-            _ if epoch.is_none() => error(StatusCode::SERVICE_UNAVAILABLE, "no standing of the authority yet", "wait"),
-            Ok(()) => json_of(StatusCode::OK, &json!({ "status": "ready", "epoch": epoch, "models": served })),
+            _ if epoch.is_none() => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "no standing of the authority yet", "wait")
+            }
+            Ok(()) => {
+                json_of(StatusCode::OK, &json!({ "status": "ready", "epoch": epoch, "models": served }))
+            }
             Err(refusal) => error(StatusCode::SERVICE_UNAVAILABLE, &refusal.message, refusal.code.hint()),
         }
     }
@@ -128,7 +138,10 @@ impl Admin {
             ("models", snapshot.models.len() as u64),
             ("stops", snapshot.stops.targets.len() as u64),
             ("standing_epoch", snapshot.standing.as_ref().map_or(0, |fresh| fresh.mark.epoch)),
-            ("standing_expires", snapshot.standing.as_ref().map_or(0, |fresh| fresh.standing.expires.seconds())),
+            (
+                "standing_expires",
+                snapshot.standing.as_ref().map_or(0, |fresh| fresh.standing.expires.seconds()),
+            ),
             ("ready", u64::from(self.gate.ready().is_ok())),
         ];
         let mut response = Response::new(Full::new(Bytes::from(self.gate.metrics.text(&gauges))));
@@ -140,7 +153,11 @@ impl Admin {
     async fn order(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let body = Limited::new(request.into_body(), MAX_ORDER_BYTES).collect();
         let Ok(Ok(body)) = tokio::time::timeout(PATIENCE, body).await else {
-            return error(StatusCode::BAD_REQUEST, "no order came, or too large a one", "send a signed order");
+            return error(
+                StatusCode::BAD_REQUEST,
+                "no order came, or too large a one",
+                "send a signed order",
+            );
         };
         // It runs to its end whether or not whoever brought it waits for that.
         let gate = Arc::clone(&self.gate);
@@ -151,10 +168,14 @@ impl Admin {
                 &json!({ "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset }),
             ),
             Ok(Err(StopError::Refused { message, hint })) => error(StatusCode::FORBIDDEN, &message, &hint),
-            Ok(Err(other)) => {
-                error(StatusCode::INTERNAL_SERVER_ERROR, &other.to_string(), "the gate serves nothing any more")
+            Ok(Err(other)) => error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &other.to_string(),
+                "the gate serves nothing any more",
+            ),
+            Err(_) => {
+                error(StatusCode::INTERNAL_SERVER_ERROR, "the order was not followed to its end", "try again")
             }
-            Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "the order was not followed to its end", "try again"),
         }
     }
 }

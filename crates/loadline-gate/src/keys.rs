@@ -356,7 +356,8 @@ impl KeyFile {
             return Ok(at);
         }
         let alike = |key: &&Key| key.id.chars().zip(id.chars()).filter(|(a, b)| a == b).count();
-        let nearest = self.keys.iter().max_by_key(alike).filter(|key| alike(key) >= 6).map(|key| key.id.clone());
+        let nearest =
+            self.keys.iter().max_by_key(alike).filter(|key| alike(key) >= 6).map(|key| key.id.clone());
         Err(KeysError::Unknown { path: self.path.clone(), id: one_line(id, 40), nearest })
     }
 }

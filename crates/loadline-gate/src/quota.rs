@@ -131,7 +131,10 @@ mod tests {
         for _ in 0..2 {
             let _held = ledger.reserve(std::slice::from_ref(&few), 0, 0).unwrap();
         }
-        assert_eq!(ledger.reserve(std::slice::from_ref(&few), 0, 0).unwrap_err().limit, "requests_per_minute");
+        assert_eq!(
+            ledger.reserve(std::slice::from_ref(&few), 0, 0).unwrap_err().limit,
+            "requests_per_minute"
+        );
         assert!(ledger.reserve(&[few], 0, 60_000).is_ok());
         let _held = ledger.reserve(std::slice::from_ref(&most), u64::MAX, 0).unwrap();
         assert!(ledger.reserve(&[most], 1, 0).is_err());

@@ -91,7 +91,9 @@ impl StartError {
             Self::Ledger(error) => error.hint(),
             Self::Standing(problem) => problem.hint().to_owned(),
             Self::AdminKey(_) => "set it to a long random text, or leave out `[admin]`".to_owned(),
-            Self::Io { .. } => "check the path, who may write there, and that no other program has the address".to_owned(),
+            Self::Io { .. } => {
+                "check the path, who may write there, and that no other program has the address".to_owned()
+            }
         }
     }
 }
@@ -124,7 +126,8 @@ fn now() -> Instant {
 /// # Errors
 /// Everything that is wrong.
 pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartError> {
-    let wrong = |error: io::Error| StartError::Io { what: format!("cannot read `{}`", path.display()), error };
+    let wrong =
+        |error: io::Error| StartError::Io { what: format!("cannot read `{}`", path.display()), error };
     let bytes = disk::read(path, MAX_CONFIG_BYTES).map_err(wrong)?;
     let bytes = bytes.ok_or_else(|| wrong(io::Error::from(io::ErrorKind::NotFound)))?;
     let text = String::from_utf8(bytes).map_err(|error| wrong(io::Error::other(error.utf8_error())))?;
@@ -175,7 +178,8 @@ impl Running {
         know(&audit, &loaded)?;
         let keeper = StandingKeeper::open(&config.state)?;
         let mut nonce = [0; 8];
-        (outside.random)(&mut nonce).map_err(|error| StartError::Io { what: "no random bytes".to_owned(), error })?;
+        (outside.random)(&mut nonce)
+            .map_err(|error| StartError::Io { what: "no random bytes".to_owned(), error })?;
         let base = Foundations {
             quota: Arc::new(QuotaLedger::from_book(&audit.book())),
             audit: Arc::clone(&audit) as _,
@@ -211,7 +215,11 @@ impl Running {
     ///
     /// # Errors
     /// When a listener fails at the start.
-    pub async fn serve(self, ending: watch::Receiver<bool>, mut reload: watch::Receiver<u64>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        ending: watch::Receiver<bool>,
+        mut reload: watch::Receiver<u64>,
+    ) -> io::Result<()> {
         if let Some(fresh) = self.keeper.kept(&self.chain(), self.gate.now()) {
             self.gate.renew(fresh).await;
         }
@@ -222,9 +230,12 @@ impl Running {
             let (gate, chain, stops, outside) = (gate.clone(), chain.clone(), stops.clone(), outside.clone());
             let (running, audit) = (config.clone(), audit.clone());
             Arc::new(move || {
-                let (gate, chain, stops, outside) = (gate.clone(), chain.clone(), stops.clone(), outside.clone());
+                let (gate, chain, stops, outside) =
+                    (gate.clone(), chain.clone(), stops.clone(), outside.clone());
                 let (path, running, audit) = (path.clone(), running.clone(), audit.clone());
-                Box::pin(async move { reloaded(&gate, &chain, &stops, &audit, &outside, &path, &running).await })
+                Box::pin(
+                    async move { reloaded(&gate, &chain, &stops, &audit, &outside, &path, &running).await },
+                )
             })
         };
         let mut tasks = tokio::task::JoinSet::new();
@@ -308,7 +319,8 @@ async fn reloaded(
     let (config, loaded) = check(path, outside).map_err(|error| error.to_string())?;
     let log = Arc::clone(audit);
     let subjects = loaded.subjects();
-    let known = tokio::task::spawn_blocking(move || log.know(subjects.iter().map(|subject| &**subject))).await;
+    let known =
+        tokio::task::spawn_blocking(move || log.know(subjects.iter().map(|subject| &**subject))).await;
     known.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     stops.set_root(Arc::new(loaded.chain.current().clone()));
     *chain.lock().unwrap_or_else(PoisonError::into_inner) = loaded.chain.clone();
@@ -322,7 +334,9 @@ async fn reloaded(
         (name, listen, state, admin, limits, audit, authority.standing, authority.every)
     };
     if same(&config) != same(running) {
-        done.push_str("; name, addresses, folders, limits and the standing's source change at the next start only");
+        done.push_str(
+            "; name, addresses, folders, limits and the standing's source change at the next start only",
+        );
     }
     Ok(done)
 }

@@ -108,7 +108,12 @@ impl FileStops {
     ///
     /// # Errors
     /// When the file cannot be read or is none of orders: nothing may be served then.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, gate: &str, root: Arc<Root>) -> Result<Self, AuditOpenError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        gate: &str,
+        root: Arc<Root>,
+    ) -> Result<Self, AuditOpenError> {
         let path = dir.join(STOPS);
         let (mut orders, mut stops) = (Vec::new(), Stops::default());
         if let Some(bytes) = read_small(disk.as_ref(), &path, MAX_FILE_LEN)? {
@@ -247,10 +252,9 @@ fn may_start(state: &State, envelope: &Envelope, order: &StopOrder, now: Instant
     if !state.root.is_current(now) {
         return Err(refused("the root is not current", "give the gate the authority's newest root first"));
     }
-    state
-        .root
-        .verify(envelope, Role::Stop)
-        .map_err(|error| refused(error.to_string(), "starting again takes as many stop keys as the root asks for"))?;
+    state.root.verify(envelope, Role::Stop).map_err(|error| {
+        refused(error.to_string(), "starting again takes as many stop keys as the root asks for")
+    })?;
     if order.issued.seconds() > now.seconds().saturating_add(CLOCK_SKEW_S) {
         return Err(refused("the order is from the future", "see that the clocks are right"));
     }

@@ -1,4 +1,4 @@
-//! `loadline gate`: serve, check.
+//! `loadline gate`: serve, check; its keys and its audit log have files of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
+use crate::verbs::{gate_audit, gate_key};
 
 /// Serve models under licence: only what a fresh licence allows, to whom it allows it, until it is stopped
 #[derive(clap::Args)]
@@ -26,6 +27,8 @@ pub struct Args {
 pub enum GateVerb {
     Serve(Serve),
     Check(Check),
+    Key(gate_key::Args),
+    Audit(gate_audit::Args),
 }
 
 /// Serve until SIGTERM or ctrl-c; SIGHUP reads the configuration again
@@ -60,8 +63,11 @@ pub struct Check {
 pub fn run(args: &Args, ui: &Ui) -> Result {
     match &args.verb {
         GateVerb::Serve(args) => serve(args, ui),
+        GateVerb::Key(args) => gate_key::run(args, ui),
+        GateVerb::Audit(args) => gate_audit::run(args, ui),
         GateVerb::Check(args) => {
-            let (config, _) = run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
+            let (config, _) =
+                run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
             let models = crate::ui::count(config.models.len() as u64, "model");
             ui.status("Checked", format_args!("`{}`: {models}", args.config.display()));
             Ok(Exit::Ok)
@@ -79,7 +85,9 @@ fn outside(ui: &Ui) -> Outside {
             Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
             Notice::NoStanding(why, hint) => ui.warning(format_args!("{why} ({hint})")),
             Notice::Reloaded(what) => ui.status("Reloaded", what),
-            Notice::NotReloaded(why) => ui.warning(format_args!("not reloaded, the gate goes on as before: {why}")),
+            Notice::NotReloaded(why) => {
+                ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))
+            }
         }),
     }
 }

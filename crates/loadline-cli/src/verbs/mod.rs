@@ -5,6 +5,8 @@ pub mod compare;
 pub mod compute;
 pub mod estimate;
 pub mod gate;
+pub mod gate_audit;
+pub mod gate_key;
 pub mod key;
 pub mod measure;
 pub mod models;

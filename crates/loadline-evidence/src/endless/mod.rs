@@ -154,7 +154,10 @@ impl EndlessLog {
         Ok((opened, log))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of what a log is; called from the two functions above")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of what a log is; called from the two functions above"
+    )]
     fn start(
         disk: Arc<dyn Disk>,
         dir: &Path,

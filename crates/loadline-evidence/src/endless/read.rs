@@ -110,7 +110,8 @@ pub fn prove(disk: &dyn Disk, dir: &Path, row: u64, size: u64) -> Result<RowPath
         }
         Ok(())
     })?;
-    let (leaf, size_read, root, path) = climb.and_then(Climb::finish).ok_or(RecordError::NoRow { row, rows: size })?;
+    let (leaf, size_read, root, path) =
+        climb.and_then(Climb::finish).ok_or(RecordError::NoRow { row, rows: size })?;
     if size_read != size {
         return Err(RecordError::NoRow { row: size, rows: size_read });
     }

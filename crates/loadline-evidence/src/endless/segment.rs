@@ -108,7 +108,9 @@ pub(super) fn sync_parent(disk: &dyn Disk, dir: &Path) -> Result<(), RecordError
     };
     match disk.sync_dir(parent).map_err(RecordError::io("sync", parent)) {
         // The log may stand in a folder that this user cannot read; then somebody else made it.
-        Err(RecordError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(RecordError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Ok(())
+        }
         other => other,
     }
 }

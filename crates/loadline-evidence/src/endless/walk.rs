@@ -5,9 +5,9 @@ use std::path::Path;
 use loadline_core::Digest;
 use loadline_tlog::Tree;
 
+use super::LogMark;
 use super::read::LogRow;
 use super::segment::{self, file_name};
-use super::LogMark;
 use crate::disk::Disk;
 use crate::error::{Damage, RecordError};
 use crate::replay::{Replayed, replay_from};
@@ -50,7 +50,12 @@ pub(super) fn walk(
         let edge = begin.edge.iter().map(|hash| hash.0).collect();
         let before = Tree::from_edge(*first, edge).unwrap_or_default();
         let wrong = |row, what: String| {
-            RecordError::from(Damage { file: dir.join(file_name(*first)), offset: None, row: Some(row), what })
+            RecordError::from(Damage {
+                file: dir.join(file_name(*first)),
+                offset: None,
+                row: Some(row),
+                what,
+            })
         };
         let name = match &so_far {
             Some(walked) => follows(walked, &begin.name, &before).map_err(|what| wrong(*first, what))?,
@@ -62,7 +67,8 @@ pub(super) fn walk(
             let begins_segment = std::mem::replace(&mut start_of_segment, false);
             visit(&before, LogRow { number, leaf: Digest(leaf), payload, begins_segment })
         })?;
-        complete(&replayed, *first, segments.get(at + 1)).map_err(|what| wrong(replayed.tree.size(), what))?;
+        complete(&replayed, *first, segments.get(at + 1))
+            .map_err(|what| wrong(replayed.tree.size(), what))?;
         let Replayed { tree, checkpointed, end, tail, .. } = replayed;
         so_far = Some(Walked { name, tree, checkpointed, end, tail, segments: at as u64 + 1 });
     }

@@ -192,7 +192,9 @@ fn after_a_failed_sync_every_call_returns_the_same_error_and_nobody_waits_for_ev
     let waits: Vec<_> = (1..4).map(|number| log.durable(log.append(&row(number), true).unwrap())).collect();
     drop(held);
     let messages: Vec<_> = waits.into_iter().map(|wait| block_on(wait).unwrap_err().to_string()).collect();
-    assert!(messages[0].starts_with("cannot sync audit/segment-0") || messages[0].contains("cannot sync audit"));
+    assert!(
+        messages[0].starts_with("cannot sync audit/segment-0") || messages[0].contains("cannot sync audit")
+    );
     assert!(messages.iter().all(|message| *message == messages[0]), "{messages:?}");
     assert_eq!(log.append(&row(4), true).unwrap_err().to_string(), messages[0]);
     assert_eq!(log.flush().unwrap_err().to_string(), messages[0]);
@@ -213,7 +215,8 @@ fn one_sync_serves_all_that_wait_and_rows_nobody_waits_for_cost_none() {
         log.append(&row(number), true).unwrap();
     }
     let mut last = log.durable(499);
-    let waits = pin!(poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut last).poll(context).is_pending())));
+    let waits =
+        pin!(poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut last).poll(context).is_pending())));
     assert!(block_on(waits));
     assert_eq!(log.mark().rows, 1);
     drop(held);
@@ -245,7 +248,10 @@ fn every_byte_that_changes_is_found() {
                 let found = read(&copy, told.mark);
                 assert_ne!(found.as_ref().ok(), Some(&pristine), "{} byte {place}", path.display());
                 if let Err(error) = found {
-                    assert!(error.damage().is_some() || matches!(error, RecordError::Version { .. }), "{error}");
+                    assert!(
+                        error.damage().is_some() || matches!(error, RecordError::Version { .. }),
+                        "{error}"
+                    );
                 } else {
                     // Only the last checkpoint of all has nothing after it: it looks torn, and says so.
                     assert_eq!(path, files.last().unwrap());
@@ -311,7 +317,9 @@ fn every_row_can_be_shown_in_every_size() {
             assert_eq!(proof.payload, row(number));
             let path = proof.path.iter().map(|hash| hash.0).collect();
             let check = InclusionProof { index: number, size, path };
-            check.verify(&proof.leaf.0, &proof.mark.root.0).unwrap_or_else(|e| panic!("{number}/{size}: {e}"));
+            check
+                .verify(&proof.leaf.0, &proof.mark.root.0)
+                .unwrap_or_else(|e| panic!("{number}/{size}: {e}"));
         }
         assert!(matches!(endless::prove(&disk, Path::new(DIR), size, size), Err(RecordError::NoRow { .. })));
     }

@@ -96,7 +96,9 @@ impl Book {
         for account in &intent.accounts {
             match self.accounts.get_mut(account) {
                 Some(usage) => usage.charge(intent.at_ms, intent.reserved),
-                None => self.accounts.entry(account.clone()).or_default().charge(intent.at_ms, intent.reserved),
+                None => {
+                    self.accounts.entry(account.clone()).or_default().charge(intent.at_ms, intent.reserved)
+                }
             }
         }
         self.open.insert(row, intent);
@@ -164,7 +166,10 @@ mod tests {
         book.intent(2, intent(20, 50));
         assert!(book.settle(1, Some(30)) && book.settle(2, None) && !book.settle(2, None));
         let usage = book.accounts["quota/a"];
-        assert_eq!((usage.minute_requests, usage.minute_tokens, usage.day_tokens, usage.term_tokens), (2, 80, 80, 80));
+        assert_eq!(
+            (usage.minute_requests, usage.minute_tokens, usage.day_tokens, usage.term_tokens),
+            (2, 80, 80, 80)
+        );
         book.intent(3, intent(30, 7));
         book.intent(4, intent(MINUTE_MS + 1, 5));
         // The minute of the third has ended: only day and term change.

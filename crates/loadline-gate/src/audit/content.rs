@@ -99,7 +99,13 @@ fn cipher(key: &SubjectKey) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&<[u8; 32]>::from(derive.finalize().into_bytes()).into())
 }
 
-fn seal(key: &SubjectKey, part: Part, request: &[u8; 16], nonce: &[u8; NONCE_LEN], body: &[u8]) -> Option<String> {
+fn seal(
+    key: &SubjectKey,
+    part: Part,
+    request: &[u8; 16],
+    nonce: &[u8; NONCE_LEN],
+    body: &[u8],
+) -> Option<String> {
     let aad = [part.label(), request].concat();
     let sealed = cipher(key).encrypt(XNonce::from_slice(nonce), Payload { msg: body, aad: &aad }).ok()?;
     Some(STANDARD.encode([nonce.as_slice(), &sealed].concat()))

@@ -71,6 +71,17 @@ struct State {
     responses: HashMap<u64, Arc<Mutex<Response>>>,
 }
 
+/// The name of the log in a folder.
+///
+/// # Errors
+/// When there is no log, or its public key cannot be read.
+pub fn name(disk: &dyn Disk, dir: &Path) -> Result<String, AuditOpenError> {
+    if !loadline_evidence::endless::has_log(disk, dir)? {
+        return Err(AuditOpenError::Missing(dir.to_path_buf()));
+    }
+    Ok(signer::vkey(disk, dir)?.name().to_owned())
+}
+
 impl AuditLog {
     /// The folder.
     pub fn dir(&self) -> &Path {
@@ -129,7 +140,8 @@ impl Inner {
             subjects.add(self.disk.as_ref(), [name], self.random.as_ref())?;
         }
         let gone = || std::io::Error::other("the subject is not there");
-        let missing = || RecordError::Io { action: "find a subject in", path: self.dir.clone(), source: gone() };
+        let missing =
+            || RecordError::Io { action: "find a subject in", path: self.dir.clone(), source: gone() };
         subjects.find(name).cloned().ok_or_else(missing)
     }
 
@@ -157,7 +169,12 @@ impl Inner {
             return Err(AuditError::Behind);
         }
         let failed = |error: RecordError| audit_error(&error);
-        let subject = self.subject(&intent.subject).map_err(failed)?;
+        self.signing.outcome().map_err(failed)?;
+        let subject = self.subject(&intent.subject).map_err(|error| {
+            let told = audit_error(&error);
+            self.signing.fail(error);
+            told
+        })?;
         let keep = intent.keep == Keep::Full;
         let mut digester = Digester::new(&subject.key, Part::Request, keep);
         digester.update(&intent.content);

@@ -41,7 +41,7 @@ impl AuditOptions {
             dir: dir.into(),
             name: name.to_owned(),
             program: format!("loadline {}", env!("CARGO_PKG_VERSION")),
-            segment_bytes: 16 << 20,
+            segment_bytes: 8 << 20,
             sign_rows: 1024,
             sign_every: Duration::from_secs(5),
             clock,
@@ -90,8 +90,7 @@ impl AuditLog {
         } else {
             EndlessLog::begin(Arc::clone(&disk), dir, name, &opened, lock)?
         };
-        let signing =
-            Signing::new(key, Arc::clone(&disk), dir, options.sign_rows.max(1), options.sign_every);
+        let signing = Signing::new(key, Arc::clone(&disk), dir, options.sign_rows.max(1), options.sign_every);
         let inner = Inner {
             state: Mutex::new(State { book, ..State::default() }),
             subjects: Mutex::new(subjects),
@@ -104,6 +103,8 @@ impl AuditLog {
             signing: Arc::new(signing),
         };
         if is_there {
+            // A log of one row that ended before it was signed: from the second row on it must be.
+            inner.signing.sign_first(inner.log.mark())?;
             found.bytes_cut = cut.map_or(0, |cut| cut.bytes);
             found.unsettled = inner.recover(&opened, cut)?;
         }

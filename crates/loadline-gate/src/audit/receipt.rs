@@ -46,7 +46,9 @@ impl Receipt {
         }
         let path = self.path.iter().map(|hash| hash.0).collect();
         let proof = InclusionProof { index: self.row, size: checkpoint.size(), path };
-        proof.verify(&leaf_hash(self.payload.as_bytes()), checkpoint.root()).map_err(|error| error.to_string())?;
+        proof
+            .verify(&leaf_hash(self.payload.as_bytes()), checkpoint.root())
+            .map_err(|error| error.to_string())?;
         Ok(checkpoint.size())
     }
 }

@@ -34,17 +34,18 @@ pub(super) fn key(
 ) -> Result<SignerKey, AuditOpenError> {
     let path = dir.join(SIGNER_KEY);
     let key = match read_small(disk, &path, MAX_FILE_LEN)? {
-        Some(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            SignerKey::parse(text.trim_end())
-                .map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?
-        }
+        Some(bytes) => SignerKey::parse(&one_line(&bytes))
+            .map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?,
         None if !may_make => {
             return Err(AuditOpenError::Form { path, what: "the key that signs the log is gone".to_owned() });
         }
         None => {
             let mut seed = [0; SEED_BYTES];
-            random(&mut seed).map_err(|source| RecordError::Io { action: "make", path: path.clone(), source })?;
+            random(&mut seed).map_err(|source| RecordError::Io {
+                action: "make",
+                path: path.clone(),
+                source,
+            })?;
             let key = SignerKey::from_seed(name, Algorithm::Ed25519, &seed);
             seed.zeroize();
             let key = key.map_err(|error| AuditOpenError::Form { path, what: error.to_string() })?;
@@ -63,12 +64,18 @@ pub(super) fn key(
     Ok(key)
 }
 
+/// A file of one line, which ends in a line feed and nothing else.
+fn one_line(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or_default()).into_owned()
+}
+
 /// The public key in a log's folder.
 pub(super) fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpenError> {
     let path = dir.join(SIGNER_VKEY);
     let form = |what| AuditOpenError::Form { path: path.clone(), what };
-    let bytes = read_small(disk, &path, MAX_FILE_LEN)?.ok_or_else(|| form("the public key is gone".to_owned()))?;
-    VerifierKey::parse(String::from_utf8_lossy(&bytes).trim_end()).map_err(|error| form(error.to_string()))
+    let bytes =
+        read_small(disk, &path, MAX_FILE_LEN)?.ok_or_else(|| form("the public key is gone".to_owned()))?;
+    VerifierKey::parse(&one_line(&bytes)).map_err(|error| form(error.to_string()))
 }
 
 /// What the signed checkpoint in a log's folder says, and the name of the log; `None` when there is none.
@@ -91,7 +98,8 @@ pub(super) fn signed(
 
 /// A signed note of what a log is.
 pub(super) fn sign(key: &SignerKey, mark: LogMark) -> Result<String, String> {
-    let checkpoint = Checkpoint::new(key.verifier().name(), mark.rows, mark.root.0).map_err(|e| e.to_string())?;
+    let checkpoint =
+        Checkpoint::new(key.verifier().name(), mark.rows, mark.root.0).map_err(|e| e.to_string())?;
     let mut note = Note::unsigned(&checkpoint.to_text()).map_err(|error| error.to_string())?;
     note.sign(key, 0).map_err(|error| error.to_string())?;
     Ok(note.to_text())
@@ -150,6 +158,19 @@ impl Signing {
         self.state().failed.as_ref().map_or(Ok(()), |error| Err(RecordError::Stopped(Arc::clone(error))))
     }
 
+    /// Signs what is durable when nothing is signed yet.
+    pub(super) fn sign_first(&self, mark: LogMark) -> Result<(), RecordError> {
+        let path = self.dir.join(CHECKPOINT);
+        let there = self.disk.exists(&path);
+        let there = there.map_err(|source| RecordError::Io { action: "look for", path, source })?;
+        if there { Ok(()) } else { self.sign(mark) }
+    }
+
+    /// Stops the log: nothing is taken any more.
+    pub(super) fn fail(&self, error: RecordError) {
+        self.state().failed.get_or_insert_with(|| Arc::new(error));
+    }
+
     /// Signs what is durable, if that is more than was signed.
     pub(super) fn sign(&self, mark: LogMark) -> Result<(), RecordError> {
         if mark.rows <= self.state().signed {
@@ -177,8 +198,10 @@ pub(super) struct Signer {
 impl Signer {
     pub(super) fn start(signing: &Arc<Signing>, inner: &Arc<Inner>) -> Result<Self, RecordError> {
         let (shared, weak) = (Arc::clone(signing), Arc::downgrade(inner));
-        let thread = std::thread::Builder::new().name("audit-sign".to_owned()).spawn(move || run(&shared, &weak));
-        let failed = |source| RecordError::Io { action: "start a thread for", path: signing.dir.clone(), source };
+        let thread =
+            std::thread::Builder::new().name("audit-sign".to_owned()).spawn(move || run(&shared, &weak));
+        let failed =
+            |source| RecordError::Io { action: "start a thread for", path: signing.dir.clone(), source };
         let thread = Some(thread.map_err(failed)?);
         Ok(Self { signing: Arc::clone(signing), thread, inner: Arc::clone(inner) })
     }
@@ -217,8 +240,7 @@ fn run(signing: &Signing, inner: &Weak<Inner>) {
         }
         let Some(inner) = inner.upgrade().filter(|_| !signing.state().ends) else { return };
         if let Err(error) = signing.sign(inner.log.mark()) {
-            signing.state().failed = Some(Arc::new(error));
-            return;
+            return signing.fail(error);
         }
         signing.state().asked = false;
     }

@@ -183,7 +183,11 @@ impl Subjects {
 }
 
 /// Reads a small file; `None` when it is not there.
-pub(crate) fn read_small(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, AuditOpenError> {
+pub(crate) fn read_small(
+    disk: &dyn Disk,
+    path: &Path,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, AuditOpenError> {
     let io = |action| move |source| RecordError::Io { action, path: path.to_path_buf(), source };
     if !disk.exists(path).map_err(io("look for"))? {
         return Ok(None);

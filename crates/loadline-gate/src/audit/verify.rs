@@ -206,7 +206,13 @@ impl Export<'_> {
         }
     }
 
-    fn open(&self, pseudonym: &str, request: &[u8; 16], part: Part, content: &Content<'_>) -> Option<Vec<u8>> {
+    fn open(
+        &self,
+        pseudonym: &str,
+        request: &[u8; 16],
+        part: Part,
+        content: &Content<'_>,
+    ) -> Option<Vec<u8>> {
         let subject = self.subjects.find(self.subjects.name_of(pseudonym)?)?;
         content.open(&subject.key, part, request)
     }

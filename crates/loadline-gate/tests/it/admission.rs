@@ -124,15 +124,21 @@ fn a_permit_says_what_it_rests_on() {
 
 #[test]
 fn the_whole_table() {
-    let stop = |target: StopTarget| move |world: &mut World| {
-        world.stops.insert(target.clone());
+    let stop = |target: StopTarget| {
+        move |world: &mut World| {
+            world.stops.insert(target.clone());
+        }
     };
-    let entry = |state| move |world: &mut World| {
-        let entry = StandingEntry { license: license(), state, since: at(0), reason: "r".to_owned() };
-        world.standing.as_mut().unwrap().entries.push(entry);
+    let entry = |state| {
+        move |world: &mut World| {
+            let entry = StandingEntry { license: license(), state, since: at(0), reason: "r".to_owned() };
+            world.standing.as_mut().unwrap().entries.push(entry);
+        }
     };
-    let marks = |change: fn(&mut loadline_policy::policy::Marks)| move |world: &mut World| {
-        change(world.license.marks.as_mut().unwrap());
+    let marks = |change: fn(&mut loadline_policy::policy::Marks)| {
+        move |world: &mut World| {
+            change(world.license.marks.as_mut().unwrap());
+        }
     };
     type Change = Box<dyn Fn(&mut World)>;
     let cases: Vec<(Change, Option<Code>)> = vec![
@@ -152,7 +158,10 @@ fn the_whole_table() {
         (Box::new(|world| world.caller.revoked = true), Some(Code::KeyRevoked)),
         (Box::new(|world| world.caller.expires = Some(Instant::EPOCH)), Some(Code::KeyExpired)),
         (Box::new(|world| world.caller.not_before = at(1)), Some(Code::KeyExpired)),
-        (Box::new(|world| world.caller.hours = Some(Hours { from_minute: 0, to_minute: 480 })), Some(Code::OutOfHours)),
+        (
+            Box::new(|world| world.caller.hours = Some(Hours { from_minute: 0, to_minute: 480 })),
+            Some(Code::OutOfHours),
+        ),
         (Box::new(|world| world.caller.hours = Some(Hours { from_minute: 480, to_minute: 481 })), None),
         (Box::new(|world| world.caller.models = vec!["x".to_owned()]), Some(Code::ModelNotAllowed)),
         (Box::new(|world| world.caller.models = vec!["m".to_owned()]), None),
@@ -200,7 +209,8 @@ fn released_weights_have_no_marks_and_the_standing_still_counts() {
         world.license.marks = None;
         world.roles.insert(Stage::WeightsReleased, BTreeSet::from(["scientist".to_owned()]));
     };
-    let later = |seconds: u64| Moment { wall_ms: (START + seconds) * 1_000, passed_ms: 5_000 + seconds * 1_000 };
+    let later =
+        |seconds: u64| Moment { wall_ms: (START + seconds) * 1_000, passed_ms: 5_000 + seconds * 1_000 };
     assert_eq!(decided(released, &facts(), later(3_600)), None);
     assert_eq!(decided(released, &facts(), later(3_601)), Some(Code::StandingStale));
 }

@@ -4,7 +4,7 @@ use std::io::{BufReader, Read, Write};
 
 use loadline_gate::caller::Caller;
 use loadline_gate::ledger::Limits;
-use loadline_testkit::endpoint::{Fault, FakeEndpoint};
+use loadline_testkit::endpoint::{FakeEndpoint, Fault};
 
 use crate::support::{ASK, Make, Reply, Rig, head, post, rest};
 
@@ -34,7 +34,10 @@ fn keys_that_are_none() {
     ] {
         let reply = rig.ask_with("/v1/chat/completions", &headers, ASK);
         assert_eq!((reply.status, reply.code().as_str()), (401, code), "{headers}");
-        assert!(!reply.body.contains("bob-key") && !reply.body.contains(&long), "no key is repeated: {reply:?}");
+        assert!(
+            !reply.body.contains("bob-key") && !reply.body.contains(&long),
+            "no key is repeated: {reply:?}"
+        );
         let mut models = rig.connect();
         write!(models, "GET /v1/models HTTP/1.1\r\nhost: g\r\n{headers}\r\n").unwrap();
         assert_eq!(Reply::read(&mut BufReader::new(models)).code(), code, "{headers}");
@@ -75,7 +78,10 @@ fn two_lengths_and_other_smuggling() {
         ("a hexadecimal length", format!("{head}content-length: 0x10\r\n\r\n{ASK}")),
         ("another coding last", format!("{head}transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n")),
         ("a coding of its own", format!("{head}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n")),
-        ("chunked in HTTP/1.0", format!("{}transfer-encoding: chunked\r\n\r\n0\r\n\r\n", head.replace("1.1", "1.0"))),
+        (
+            "chunked in HTTP/1.0",
+            format!("{}transfer-encoding: chunked\r\n\r\n0\r\n\r\n", head.replace("1.1", "1.0")),
+        ),
         ("a space before the colon", format!("{head}content-length : {}\r\n\r\n{ASK}", ASK.len())),
         ("a folded header", format!("{head}x-a: b\r\n c\r\ncontent-length: {}\r\n\r\n{ASK}", ASK.len())),
         ("a bare CR", format!("{head}x-a: b\rx-api-key: bob\r\ncontent-length: {}\r\n\r\n{ASK}", ASK.len())),
@@ -92,7 +98,8 @@ fn two_lengths_and_other_smuggling() {
 fn chunks_beat_a_length_and_the_connection_ends() {
     let rig = Rig::new();
     let size = ASK.len();
-    let smuggled = "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nx-api-key: alice-key\r\ncontent-length: 0\r\n\r\n";
+    let smuggled =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nx-api-key: alice-key\r\ncontent-length: 0\r\n\r\n";
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nx-api-key: alice-key\r\ncontent-length: {}\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{ASK}\r\n0\r\n\r\n{smuggled}",
         size + 20
@@ -145,10 +152,12 @@ fn slow_bodies_and_slow_heads_are_given_up() {
 fn huge_heads_are_refused() {
     let rig = Rig::make(Make { limits: "header_bytes = 8192".to_owned(), ..Make::default() });
     let large = format!("x-large: {}\r\n", "a".repeat(9_000));
-    let reply = said(&rig, post("/v1/chat/completions", &(large + "x-api-key: alice-key\r\n"), ASK).as_bytes());
+    let reply =
+        said(&rig, post("/v1/chat/completions", &(large + "x-api-key: alice-key\r\n"), ASK).as_bytes());
     assert_eq!(reply.status, 431, "{reply:?}");
     let many: String = (0..500).map(|n| format!("x-{n}: a\r\n")).collect();
-    let reply = said(&rig, post("/v1/chat/completions", &(many + "x-api-key: alice-key\r\n"), ASK).as_bytes());
+    let reply =
+        said(&rig, post("/v1/chat/completions", &(many + "x-api-key: alice-key\r\n"), ASK).as_bytes());
     assert_eq!(reply.status, 431, "{reply:?}");
 }
 
@@ -159,7 +168,12 @@ fn bodies_that_are_no_requests() {
     let names = ["../m", "m\\u0000", "m\\n", " m", "M", "ｍ", "m\\u200b", "%6d", "m/", ""];
     let mut bodies: Vec<(String, &str)> = names
         .iter()
-        .map(|name| (format!(r#"{{"model":"{name}","messages":[]}}"#), if matches!(*name, "../m" | "M" | "%6d" | "m/") { "model_unknown" } else { "bad_request" }))
+        .map(|name| {
+            (
+                format!(r#"{{"model":"{name}","messages":[]}}"#),
+                if matches!(*name, "../m" | "M" | "%6d" | "m/") { "model_unknown" } else { "bad_request" },
+            )
+        })
         .collect();
     bodies.push((deep, "bad_request"));
     bodies.push((r#"{"model":"m","model":"c"}"#.to_owned(), "bad_request"));

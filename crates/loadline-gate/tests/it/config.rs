@@ -2,8 +2,8 @@
 
 use loadline_gate::config::{self, Api};
 use loadline_policy::Problems;
-use loadline_testkit::authority::{TestAuthority, open_marks};
 use loadline_policy::policy::Stage;
+use loadline_testkit::authority::{TestAuthority, open_marks};
 
 use crate::support::{at, config_text, write_files};
 
@@ -31,8 +31,11 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         .replace(r#"upstream = "claude""#, r#"upstream = "cloud""#)
         .replace(r#"upstream_model = "behind/m""#, r#"upstraem_model = "behind/m""#)
         .replace("[limits]", "[limits]\nrequest_bytes = -1")
-        .replace(r#"name = "claude"
-url = "http://127.0.0.1:9/v1""#, "name = \"claude\"\nurl = \"http://example.com/v1\"")
+        .replace(
+            r#"name = "claude"
+url = "http://127.0.0.1:9/v1""#,
+            "name = \"claude\"\nurl = \"http://example.com/v1\"",
+        )
         .replace("[[model]]\nname = \"c\"", "[[model]]\nname = \"m\"");
     let problems = parse(&wrong).unwrap_err();
     let said: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
@@ -47,7 +50,9 @@ url = "http://127.0.0.1:9/v1""#, "name = \"claude\"\nurl = \"http://example.com/
         let found = said.iter().any(|problem| problem.contains(line) && problem.contains(expected));
         assert!(found, "{line}: {expected}: {said:#?}");
     }
-    assert!(problems.0.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `upstream_model`?")));
+    assert!(
+        problems.0.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `upstream_model`?"))
+    );
 }
 
 #[test]
@@ -62,7 +67,8 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
 
 #[test]
 fn the_operators_door_stays_on_this_machine() {
-    let door = |listen: &str| parse(&(text() + &format!("\n[admin]\nlisten = \"{listen}\"\nkey_env = \"K\"\n")));
+    let door =
+        |listen: &str| parse(&(text() + &format!("\n[admin]\nlisten = \"{listen}\"\nkey_env = \"K\"\n")));
     assert!(door("127.0.0.1:9999").is_ok() && door("[::1]:9999").is_ok());
     assert!(door("0.0.0.0:9999").unwrap_err().to_string().contains("not a loopback address"));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loadline_gate::ledger::{Ending, UsageBasis};
 use loadline_gate::memory::Entries;
-use loadline_testkit::endpoint::{Fault, FakeEndpoint};
+use loadline_testkit::endpoint::{FakeEndpoint, Fault};
 
 use crate::support::{ASK, Make, Reply, Rig, STREAM, chunk, open_stream, post, until};
 
@@ -38,7 +38,10 @@ fn chat_completions_pass_with_the_models_own_name_and_the_gates_own_key() {
     assert_eq!((&*intent.key, &*intent.model, intent.standing_epoch), ("alice", "m", 1));
     assert_eq!((intent.license, intent.content.as_ref()), (Some(rig.license), ASK.as_bytes()));
     let outcome = &entries.outcomes[id];
-    assert_eq!((outcome.status, outcome.ending, outcome.used.basis), (200, Ending::Complete, UsageBasis::ServerUsage));
+    assert_eq!(
+        (outcome.status, outcome.ending, outcome.used.basis),
+        (200, Ending::Complete, UsageBasis::ServerUsage)
+    );
     assert_eq!(outcome.delivered_bytes, reply.body.len() as u64);
     assert_eq!(reply.header("loadline-intent").unwrap(), id.0.to_string());
 }
@@ -62,7 +65,9 @@ fn every_route_passes() {
     assert_eq!(basis, [UsageBasis::ServerUsage; 3]);
 
     let mut stream = rig.connect();
-    stream.write_all(b"GET /v1/models HTTP/1.1\r\nhost: g\r\nauthorization: bearer alice-key\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET /v1/models HTTP/1.1\r\nhost: g\r\nauthorization: bearer alice-key\r\n\r\n")
+        .unwrap();
     let models = Reply::read(&mut BufReader::new(stream)).json();
     let names: Vec<_> = models["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
     assert_eq!(names, ["c", "m"]);
@@ -76,7 +81,14 @@ fn the_wrong_protocol_path_or_method_is_said() {
     let wrong = rig.ask("/v1/messages", "alice-key", message);
     assert_eq!((wrong.status, wrong.code().as_str()), (400, "wrong_api"));
     assert_eq!(wrong.json()["type"], "error");
-    for path in ["/v1/chat/completions/", "/v1//chat/completions", "/v1/%63hat/completions", "/v1/../v1/chat/completions", "/V1/chat/completions", "/"] {
+    for path in [
+        "/v1/chat/completions/",
+        "/v1//chat/completions",
+        "/v1/%63hat/completions",
+        "/v1/../v1/chat/completions",
+        "/V1/chat/completions",
+        "/",
+    ] {
         let lost = rig.ask(path, "alice-key", ASK);
         assert_eq!((lost.status, lost.code().as_str()), (404, "no_such_path"), "{path}");
     }
@@ -128,9 +140,12 @@ fn when_the_caller_leaves_the_upstream_is_dropped_and_what_came_is_charged() {
 
 #[test]
 fn a_caller_who_leaves_before_the_first_byte_drops_the_upstream_too() {
-    let rig = Rig::make(Make { endpoint: FakeEndpoint::builder().fault(|_| Some(Fault::Hang)), ..Make::default() });
+    let rig =
+        Rig::make(Make { endpoint: FakeEndpoint::builder().fault(|_| Some(Fault::Hang)), ..Make::default() });
     let mut stream = rig.connect();
-    stream.write_all(post("/v1/chat/completions", "authorization: Bearer alice-key\r\n", ASK).as_bytes()).unwrap();
+    stream
+        .write_all(post("/v1/chat/completions", "authorization: Bearer alice-key\r\n", ASK).as_bytes())
+        .unwrap();
     rig.endpoint.wait_until(|counters| counters.in_flight == 1);
     drop(stream);
     rig.endpoint.wait_until(|counters| counters.in_flight == 0);
@@ -162,7 +177,8 @@ fn upstream_errors_are_said_without_its_key() {
         (Fault::Close, 502, "upstream_failed"),
     ] {
         let shown = format!("{fault:?}");
-        let rig = Rig::make(Make { endpoint: FakeEndpoint::builder().script([Some(fault)]), ..Make::default() });
+        let rig =
+            Rig::make(Make { endpoint: FakeEndpoint::builder().script([Some(fault)]), ..Make::default() });
         let reply = rig.chat(ASK);
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{shown}: {reply:?}");
         assert!(!reply.body.contains("upstream-secret"), "{reply:?}");
@@ -177,7 +193,10 @@ fn upstream_errors_are_said_without_its_key() {
 
 #[test]
 fn a_stream_that_breaks_ends_with_an_error_event() {
-    let rig = Rig::make(Make { endpoint: FakeEndpoint::builder().script([Some(Fault::CutBody)]), ..Make::default() });
+    let rig = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().script([Some(Fault::CutBody)]),
+        ..Make::default()
+    });
     let mut stream = open_stream(&rig, "alice-key", STREAM);
     let mut text = String::new();
     while let Some(chunk) = chunk(&mut stream) {

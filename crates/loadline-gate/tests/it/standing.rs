@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loadline_gate::ledger::Event;
 use loadline_gate::standing::StandingKeeper;
-use loadline_testkit::endpoint::{Fault, FakeEndpoint};
+use loadline_testkit::endpoint::{FakeEndpoint, Fault};
 use loadline_trust::StandingState;
 
 use crate::support::{ASK, Make, Rig, START, STREAM, at, chunk, open_stream};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loadline_gate::caller::Caller;
 use loadline_gate::ledger::{Ending, StopError, StopTarget};
-use loadline_testkit::endpoint::{Fault, FakeEndpoint};
+use loadline_testkit::endpoint::{FakeEndpoint, Fault};
 
 use crate::support::{ASK, Make, Reply, Rig, STREAM, chunk, open_stream, post, rest};
 
@@ -99,7 +99,8 @@ fn callers_who_do_not_read_are_cut_as_well() {
 
 #[test]
 fn requests_that_wait_for_an_upstream_are_cut() {
-    let rig = Rig::make(Make { endpoint: FakeEndpoint::builder().fault(|_| Some(Fault::Hang)), ..Make::default() });
+    let rig =
+        Rig::make(Make { endpoint: FakeEndpoint::builder().fault(|_| Some(Fault::Hang)), ..Make::default() });
     let mut stream = rig.connect();
     stream.write_all(post("/v1/chat/completions", "x-api-key: alice-key\r\n", ASK).as_bytes()).unwrap();
     rig.endpoint.wait_until(|counters| counters.in_flight == 1);

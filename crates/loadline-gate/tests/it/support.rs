@@ -58,7 +58,8 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Moment {
-        let (wall_ms, passed_ms) = (self.wall_ms.load(Ordering::SeqCst), self.passed_ms.load(Ordering::SeqCst));
+        let (wall_ms, passed_ms) =
+            (self.wall_ms.load(Ordering::SeqCst), self.passed_ms.load(Ordering::SeqCst));
         Moment { wall_ms, passed_ms }
     }
 }
@@ -141,7 +142,8 @@ impl Rig {
             nonce: [1; 8],
         };
         let gate = Gate::new(&loaded, config.limits.clone(), foundations);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (ending, ended) = watch::channel(false);
         let listener = loadline_gate::serve::bind(config.listen).unwrap();
         let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) }).unwrap();
@@ -181,7 +183,8 @@ impl Rig {
     ) -> Result<bool, String> {
         let bytes = self.authority.standing(epoch, at(issued), for_s, states);
         let mut keeper = StandingKeeper::open(self.folder.path()).map_err(|error| error.to_string())?;
-        let fresh = keeper.offer(&bytes, &self.loaded.chain, self.gate.now()).map_err(|error| error.to_string())?;
+        let fresh =
+            keeper.offer(&bytes, &self.loaded.chain, self.gate.now()).map_err(|error| error.to_string())?;
         let is_new = fresh.is_some();
         if let Some(fresh) = fresh {
             self.runtime.block_on(self.gate.renew(fresh));
@@ -236,7 +239,12 @@ pub fn post(path: &str, headers: &str, body: &str) -> String {
 fn load(config: &Config, keys: &Keys) -> Result<Loaded, loadline_policy::Problems> {
     let keys = Arc::clone(keys);
     let read_keys = move |_: &[u8]| Ok(keys.lock().unwrap().clone());
-    config::load(config, &read_keys, &|name| (name == "UPSTREAM_KEY").then(|| "upstream-secret".to_owned()), at(0))
+    config::load(
+        config,
+        &read_keys,
+        &|name| (name == "UPSTREAM_KEY").then(|| "upstream-secret".to_owned()),
+        at(0),
+    )
 }
 
 pub fn write_files(folder: &std::path::Path, authority: &TestAuthority, license: &[u8]) {
@@ -384,7 +392,8 @@ pub fn rest(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-pub const ASK: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello there"}],"max_tokens":100}"#;
+pub const ASK: &str =
+    r#"{"model":"m","messages":[{"role":"user","content":"hello there"}],"max_tokens":100}"#;
 pub const STREAM: &str =
     r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hello there"}],"max_tokens":100000}"#;
 

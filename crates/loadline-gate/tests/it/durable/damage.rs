@@ -19,8 +19,11 @@ fn small() -> (SimDisk, Vec<PathBuf>) {
     }
     log.close().unwrap();
     let names = loadline_evidence::disk::Disk::list(&disk, Path::new(DIR)).unwrap();
-    let mut files: Vec<_> =
-        names.iter().filter(|name| name.starts_with("segment-")).map(|name| Path::new(DIR).join(name)).collect();
+    let mut files: Vec<_> = names
+        .iter()
+        .filter(|name| name.starts_with("segment-"))
+        .map(|name| Path::new(DIR).join(name))
+        .collect();
     files.sort();
     assert!(files.len() > 1, "{files:?}");
     (disk, files)
@@ -100,7 +103,9 @@ fn a_log_without_its_signed_checkpoint_or_with_an_older_log_s_is_refused() {
     // No checkpoint at all: a folder with everything else.
     let without = SimDisk::default();
     loadline_evidence::disk::Disk::create_dir(&without, Path::new(DIR)).unwrap();
-    for path in files.iter().cloned().chain(["signer.key", "signer.vkey"].map(|name| Path::new(DIR).join(name))) {
+    for path in
+        files.iter().cloned().chain(["signer.key", "signer.vkey"].map(|name| Path::new(DIR).join(name)))
+    {
         without.put(&path, &disk.bytes(&path).unwrap());
     }
     let error = open(&without, SEGMENT).map(|_| ()).unwrap_err();

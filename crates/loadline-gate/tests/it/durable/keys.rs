@@ -17,11 +17,18 @@ fn new(subject: &str) -> NewKey {
     NewKey { subject: subject.to_owned(), role: "scientist".to_owned(), ..NewKey::default() }
 }
 
-const PATH: &str = "keys.json";
+const PATH: &str = "state/keys.json";
+
+fn disk() -> SimDisk {
+    let disk = SimDisk::default();
+    disk.create_dir(Path::new("state")).unwrap();
+    disk.sync_dir(Path::new(".")).unwrap();
+    disk
+}
 
 #[test]
 fn a_key_is_shown_once_and_kept_as_its_hash() {
-    let disk = SimDisk::default();
+    let disk = disk();
     let (mut file, _lock) = KeyFile::edit(&disk, Path::new(PATH)).unwrap();
     let (secret, key) = file.issue(new("ada"), at(0), &random(1)).unwrap();
     let key = key.clone();
@@ -39,7 +46,7 @@ fn a_key_is_shown_once_and_kept_as_its_hash() {
 
 #[test]
 fn rotation_overlaps_and_revocation_does_not() {
-    let mut file = KeyFile::read(&SimDisk::default(), Path::new(PATH)).unwrap();
+    let mut file = KeyFile::read(&disk(), Path::new(PATH)).unwrap();
     let id = file.issue(new("ada"), at(0), &random(1)).unwrap().1.id.clone();
     let (_, next) = file.rotate(&id, 3600, at(100), &random(2)).unwrap();
     let (next_id, quota) = (next.id.clone(), next.quota.clone());
@@ -55,20 +62,23 @@ fn rotation_overlaps_and_revocation_does_not() {
     assert_eq!(file.revoke(&next_id, at(300)).unwrap().revoked, Some(at(200)));
     let near = format!("{}zz", &next_id[..10]);
     let error = file.revoke(&near, at(1)).unwrap_err();
-    assert_eq!(error.to_string(), format!("keys.json has no key `{near}`"));
+    assert_eq!(error.to_string(), format!("state/keys.json has no key `{near}`"));
     assert_eq!(error.hint(), format!("did you mean `{next_id}`?"));
 }
 
 #[test]
 fn what_is_no_key_or_no_file_of_keys_is_refused_with_its_reason() {
-    let mut file = KeyFile::read(&SimDisk::default(), Path::new(PATH)).unwrap();
+    let mut file = KeyFile::read(&disk(), Path::new(PATH)).unwrap();
     for name in ["", "a\nb", &"x".repeat(129)] {
         assert!(matches!(file.issue(new(name), at(0), &random(1)), Err(KeysError::Value(_))), "{name:?}");
     }
     let late = NewKey { expires: Some(at(0)), ..new("ada") };
-    assert_eq!(file.issue(late, at(0), &random(1)).unwrap_err().to_string(), "a key that ends before it begins");
+    assert_eq!(
+        file.issue(late, at(0), &random(1)).unwrap_err().to_string(),
+        "a key that ends before it begins"
+    );
     file.issue(new("ada"), at(0), &random(1)).unwrap();
-    let disk = SimDisk::default();
+    let disk = disk();
     file.write(&disk).unwrap();
     let good = String::from_utf8(disk.bytes(Path::new(PATH)).unwrap()).unwrap();
     let id = file.keys()[0].id.clone();
@@ -93,7 +103,7 @@ fn what_is_no_key_or_no_file_of_keys_is_refused_with_its_reason() {
 #[test]
 fn a_crash_leaves_the_old_file_or_the_new_one() {
     let first = {
-        let disk = SimDisk::default();
+        let disk = disk();
         let mut file = KeyFile::read(&disk, Path::new(PATH)).unwrap();
         file.issue(new("ada"), at(0), &random(1)).unwrap();
         file.write(&disk).unwrap();
@@ -103,7 +113,7 @@ fn a_crash_leaves_the_old_file_or_the_new_one() {
     let id = second.keys()[0].id.clone();
     second.revoke(&id, at(5)).unwrap();
     for step in 0.. {
-        let disk = SimDisk::default();
+        let disk = disk();
         disk.put(Path::new(PATH), &first.0);
         disk.fail_at(step, Fault::PowerCut);
         let written = second.write(&disk);

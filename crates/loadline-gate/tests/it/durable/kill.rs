@@ -107,7 +107,10 @@ fn killed_under_load_every_forwarded_request_has_its_intent_and_the_chain_is_who
             assert_eq!(theirs["rows"], ours.mark.rows);
             assert_eq!(theirs["root"], ours.mark.root.to_string());
             assert_eq!((&theirs["intents"], &theirs["open"]), (&ours.intents.into(), &ours.open.into()));
-            assert_eq!((&theirs["torn"], &theirs["segments"]), (&ours.torn_bytes.into(), &ours.segments.into()));
+            assert_eq!(
+                (&theirs["torn"], &theirs["segments"]),
+                (&ours.torn_bytes.into(), &ours.segments.into())
+            );
         }
     }
     open(&dir).close().unwrap();

@@ -62,7 +62,8 @@ fn the_last_tokens_go_to_exactly_as_many_as_there_are() {
             for _ in 0..32 {
                 scope.spawn(|| {
                     for _ in 0..4 {
-                        granted.fetch_add(u64::from(ledger.reserve(&few, 1, round).is_ok()), Ordering::Relaxed);
+                        granted
+                            .fetch_add(u64::from(ledger.reserve(&few, 1, round).is_ok()), Ordering::Relaxed);
                     }
                 });
             }
@@ -79,8 +80,11 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let reserve = (0..3_u8, 0..50_u64, 0..200_000_u64)
-        .prop_map(|(account, tokens, at_ms)| Step::Reserve { account, tokens, at_ms });
+    let reserve = (0..3_u8, 0..50_u64, 0..200_000_u64).prop_map(|(account, tokens, at_ms)| Step::Reserve {
+        account,
+        tokens,
+        at_ms,
+    });
     let settle = (any::<usize>(), 0..50_u64).prop_map(|(which, used)| Step::Settle { which, used });
     prop::collection::vec(prop_oneof![reserve, settle], 0..120)
 }

@@ -68,7 +68,12 @@ fn model(name: &str) -> StopTarget {
     StopTarget::Model(name.to_owned())
 }
 
-fn order(action: Action, target: StopTarget, previous: Option<loadline_core::Digest>, issued: u64) -> StopOrder {
+fn order(
+    action: Action,
+    target: StopTarget,
+    previous: Option<loadline_core::Digest>,
+    issued: u64,
+) -> StopOrder {
     StopOrder {
         format: ORDER_FORMAT.to_owned(),
         gate: GATE.to_owned(),
