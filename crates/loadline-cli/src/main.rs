@@ -3,6 +3,7 @@
 //! Start here: [`verbs`] has one file per verb. [`ui`] is how it speaks, [`failure`] how it fails, [`exit`] what it
 //! ends with. No other crate of the workspace prints.
 
+mod authority;
 mod cache;
 mod control;
 mod documents;

@@ -129,6 +129,14 @@ impl DiskLog {
         &self.head
     }
 
+    /// The checkpoint that is published, if there is one: what a server serves.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn published(&self) -> Result<Option<Note>, DiskError> {
+        read_note(self.disk.as_ref(), &self.dir.join(Resource::Checkpoint.path()))
+    }
+
     /// The log's files, to read.
     pub fn source(&self) -> FolderSource {
         FolderSource { dir: self.dir.clone(), disk: Arc::clone(&self.disk) }
@@ -208,8 +216,7 @@ impl DiskLog {
         if root != *checkpoint.root() {
             return Err(refused("it has another root than this log".to_owned()));
         }
-        let published = read_note(self.disk.as_ref(), &self.dir.join(Resource::Checkpoint.path()))?;
-        let published = published.map(|note| Checkpoint::parse(note.text())).transpose()?;
+        let published = self.published()?.map(|note| Checkpoint::parse(note.text())).transpose()?;
         if let Some(published) = published.filter(|published| published.size() > checkpoint.size()) {
             return Err(refused(format!("one of {} entries is published", published.size())));
         }
@@ -306,7 +313,7 @@ fn signed<E: fmt::Display>(
     Ok(note)
 }
 
-fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Lock>, DiskError> {
+pub(super) fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Lock>, DiskError> {
     let path = dir.join(LOCK);
     disk.lock(&path).map_err(|error| match error {
         LockError::Held(pid) => DiskError::Locked { dir: dir.to_path_buf(), pid },

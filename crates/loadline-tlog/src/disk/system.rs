@@ -42,6 +42,12 @@ pub trait Disk: Send + Sync {
     /// When it has more than `limit` bytes, or the system refuses.
     fn read(&self, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>>;
 
+    /// The names in a folder, in any order; none when it is not there.
+    ///
+    /// # Errors
+    /// When the system refuses, or there are more than `limit`.
+    fn list(&self, path: &Path, limit: usize) -> io::Result<Vec<String>>;
+
     /// Takes the lock that this file stands for, until the value is dropped or the process ends.
     ///
     /// # Errors
@@ -121,6 +127,21 @@ impl Disk for RealDisk {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         Ok(Some(bytes))
+    }
+
+    fn list(&self, path: &Path, limit: usize) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            if names.len() >= limit {
+                return Err(io::Error::other(format!("it has more than {limit} names")));
+            }
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, LockError> {

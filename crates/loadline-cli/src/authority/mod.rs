@@ -1,0 +1,3 @@
+//! What an authority keeps and does.
+
+pub mod publish;
