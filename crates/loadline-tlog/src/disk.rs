@@ -2,7 +2,9 @@
 //!
 //! What is on disk after a crash at each step is in `docs/formats/tlog.md`.
 
+mod fsck;
 mod log;
+mod source;
 mod system;
 mod witness;
 
@@ -13,7 +15,9 @@ use crate::checkpoint::CheckpointError;
 use crate::note::NoteError;
 use crate::tile::TileError;
 
-pub use log::{DiskLog, FolderSource, Fsck, fsck};
+pub use fsck::{Fsck, fsck};
+pub use log::DiskLog;
+pub use source::FolderSource;
 pub use system::{Disk, Lock, LockError, RealDisk, Written};
 pub use witness::WitnessFolder;
 

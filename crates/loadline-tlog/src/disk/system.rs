@@ -30,6 +30,12 @@ pub trait Disk: Send + Sync {
     /// When the system refuses.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Removes a file, if it is there. Not durable before [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
     /// Removes a folder with the files in it, if it is there.
     ///
     /// # Errors
@@ -95,10 +101,7 @@ impl Disk for RealDisk {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<Box<dyn Written>> {
         // Never into a file that is there: after a crash it may be a tile under a second name.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.remove_file(path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(bytes)?;
         Ok(Box::new(file))
@@ -106,6 +109,13 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -120,13 +130,17 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        let too_large = || {
+            let message = format!("it has more than {limit} bytes");
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        };
+        // Refused by its length before a byte is read; the length is not believed either.
+        if file.metadata()?.len() > limit as u64 {
+            return Err(too_large());
+        }
         let mut bytes = Vec::new();
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > limit {
-            let message = format!("it has more than {limit} bytes");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-        }
-        Ok(Some(bytes))
+        if bytes.len() > limit { Err(too_large()) } else { Ok(Some(bytes)) }
     }
 
     fn list(&self, path: &Path, limit: usize) -> io::Result<Vec<String>> {
