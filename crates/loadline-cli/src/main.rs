@@ -9,6 +9,7 @@ mod control;
 mod documents;
 mod exit;
 mod failure;
+mod keyring;
 mod live;
 mod models;
 mod pull;

@@ -1,8 +1,10 @@
 //! One file per verb: its arguments (whose doc comments are the help) and what it does.
 
+pub mod authority;
 pub mod compare;
 pub mod compute;
 pub mod estimate;
+pub mod key;
 pub mod measure;
 pub mod models;
 pub mod policy;
@@ -31,6 +33,8 @@ pub enum Verb {
     Compare(compare::Args),
     Compute(compute::Args),
     Policy(policy::Args),
+    Key(key::Args),
+    Authority(authority::Args),
 }
 
 /// Does it.
@@ -51,5 +55,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Compare(args) => compare::run(&args, ui),
         Verb::Compute(args) => compute::run(&args, ui),
         Verb::Policy(args) => policy::run(&args, ui),
+        Verb::Key(args) => key::run(&args, ui),
+        Verb::Authority(args) => authority::run(&args, ui),
     }
 }
