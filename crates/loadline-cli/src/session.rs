@@ -8,8 +8,11 @@ use loadline_core::Model;
 use loadline_core::untrusted::one_line;
 use loadline_evidence::Store;
 use loadline_measure::results::ResultsError;
-use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
+use loadline_measure::run::{
+    self, Budget, CancelToken, RunError, RunEvent, RunOptions, RunOutcome, RunStatus,
+};
 
+use crate::authority::sequential::Sequential;
 use crate::control::Control;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -118,15 +121,16 @@ impl Session {
         let task = one_line(&ready.task.identity.name, 60);
         let name = Name { task, model: one_line(&model.reference().to_string(), 60) };
         let store = Store::open(&self.store);
-        let outcome = run::measure(
-            &ready.task,
-            Arc::clone(model),
-            &store,
-            options,
-            |event| live.event(&name, event),
-            cancel,
-        );
-        let outcome = outcome.await;
+        let outcome = match &ready.sequential {
+            None => {
+                let show = |event| live.event(&name, event);
+                run::measure(&ready.task, Arc::clone(model), &store, options, show, cancel).await
+            }
+            Some(sequential) => {
+                let early = Early { ready, model, store: &store, options, cancel };
+                early.measure(sequential.clone(), |event| live.event(&name, event)).await
+            }
+        };
         live.clear();
         if let Ok(outcome) = &outcome
             && outcome.requests == 0
@@ -207,6 +211,59 @@ impl Report {
             text.push_str(&format!(", {} unscored", ui::thousands(unscored)));
         }
         text
+    }
+}
+
+/// A run that may stop as soon as its test is decided.
+struct Early<'a> {
+    ready: &'a Ready,
+    model: &'a Arc<dyn Model>,
+    store: &'a Store,
+    options: &'a RunOptions,
+    cancel: &'a CancelToken,
+}
+
+impl Early<'_> {
+    /// Measures until every sample is answered or the answers decide the test; then the record is sealed as it is.
+    async fn measure(
+        &self,
+        mut sequential: Sequential,
+        mut show: impl FnMut(RunEvent) + Send,
+    ) -> std::result::Result<RunOutcome, RunError> {
+        let own = CancelToken::new();
+        if sequential.is_decided() {
+            // Decided by answers that were there before: nothing more is asked.
+            own.cancel();
+        }
+        let stop = own.clone();
+        let sequential = &mut sequential;
+        let events = |event: RunEvent| {
+            if let RunEvent::Answered { index, value, .. } = event
+                && sequential.take(index, value)
+            {
+                stop.cancel();
+            }
+            show(event);
+        };
+        let (task, model) = (&self.ready.task, Arc::clone(self.model));
+        let mut outcome = {
+            let run = run::measure(task, model, self.store, self.options, events, &own);
+            let mut run = std::pin::pin!(run);
+            tokio::select! {
+                biased;
+                outcome = &mut run => outcome?,
+                () = self.cancel.cancelled() => {
+                    own.cancel();
+                    run.await?
+                }
+            }
+        };
+        if outcome.status == RunStatus::Cancelled && sequential.is_decided() {
+            let (_, writer) = self.store.resume(&outcome.run)?;
+            writer.seal()?;
+            outcome.status = RunStatus::Complete;
+        }
+        Ok(outcome)
     }
 }
 
