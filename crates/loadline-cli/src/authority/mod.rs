@@ -1,0 +1,4 @@
+//! What an authority keeps and does.
+
+pub mod found;
+pub mod roots;
