@@ -58,6 +58,24 @@ impl Session {
     /// # Errors
     /// When the signals or the runtime cannot be set up, or the only run failed.
     pub fn run(&self, ui: &Ui) -> Result<Report> {
+        let models = self.models.iter();
+        let opened = models.map(|choice| (choice.is_in_process(), move || choice.open(&self.settings)));
+        self.run_opened(opened.collect(), ui)
+    }
+
+    /// Runs all of it with one model that is open already, whatever models the session names.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_with(&self, model: &Arc<dyn Model>, is_in_process: bool, ui: &Ui) -> Result<Report> {
+        self.run_opened(vec![(is_in_process, || Ok(Arc::clone(model)))], ui)
+    }
+
+    fn run_opened<F: FnOnce() -> Result<Arc<dyn Model>>>(
+        &self,
+        models: Vec<(bool, F)>,
+        ui: &Ui,
+    ) -> Result<Report> {
         let began = Instant::now();
         let cancel = CancelToken::new();
         let live = Live::new(ui, &self.store, cancel.clone());
@@ -66,11 +84,11 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         let mut report = Report { outcomes: Vec::new(), exit: Exit::Ok, elapsed: Duration::ZERO };
         let mut budget = self.options.budget;
-        let only = self.tasks.len() * self.models.len() == 1;
-        'models: for choice in &self.models {
-            let patience = if choice.is_in_process() { None } else { self.options.attempt_timeout };
+        let only = self.tasks.len() * models.len() == 1;
+        'models: for (is_in_process, open) in models {
+            let patience = if is_in_process { None } else { self.options.attempt_timeout };
             let attempt_timeout = self.attempt_timeout.or(patience);
-            let model = match choice.open(&self.settings) {
+            let model = match open() {
                 Ok(model) => model,
                 Err(failure) if only => return Err(failure),
                 Err(failure) => {
@@ -79,15 +97,9 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options = RunOptions {
-                    seed: ready.seed,
-                    limit: ready.limit,
-                    budget,
-                    attempt_timeout,
-                    ..self.options.clone()
-                };
-                let future = self.measure(ready, &model, &options, &live, &cancel);
-                match runtime.block_on(future) {
+                let (seed, limit) = (ready.seed, ready.limit);
+                let options = RunOptions { seed, limit, budget, attempt_timeout, ..self.options.clone() };
+                match runtime.block_on(self.measure(ready, &model, &options, &live, &cancel)) {
                     Ok(outcome) => {
                         spend(&mut budget, &outcome);
                         report.add(outcome);
@@ -95,10 +107,7 @@ impl Session {
                     Err(error) if only => return Err(run_failure(&error)),
                     Err(error) => report.failed(&run_failure(&error), ui),
                 }
-                if report.exit == Exit::Unexpected
-                    || cancel.is_cancelled()
-                    || report.exit == Exit::BudgetReached
-                {
+                if cancel.is_cancelled() || matches!(report.exit, Exit::Unexpected | Exit::BudgetReached) {
                     break 'models;
                 }
             }

@@ -8,13 +8,12 @@ use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_evidence::Store;
 use loadline_exam::bundle::{self, LoggedEntry, RunParts};
-use loadline_exam::verify::{CONSISTENCY_FORMAT, Consistency};
+use loadline_exam::{CONSISTENCY_FORMAT, Consistency};
 use loadline_exam::{Contents, Entry};
-use loadline_policy::rules;
 use loadline_tlog::{ConsistencyProof, LogProof, TileReader};
 
 use super::decide::Decided;
-use super::exams::Sitting;
+use super::exams::{self, Sitting};
 use super::folder;
 use super::office::Office;
 use super::{licenses, roots, standing};
@@ -25,8 +24,17 @@ use crate::failure::{Failure, Result};
 ///
 /// # Errors
 /// When something is missing or damaged, the log is not published far enough, or the disk refuses.
-pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -> Result<u64> {
-    let contents = contents(office, sitting, decided)?;
+pub fn write(
+    office: &Office,
+    sitting: &Sitting,
+    decided: &Decided,
+    with_standing: bool,
+    to: &Path,
+) -> Result<u64> {
+    let mut contents = contents(office, sitting, decided)?;
+    if with_standing {
+        contents.standing = standing::read(&office.folder, &office.chain)?.map(|(_, bytes)| bytes);
+    }
     let store = Store::open(sitting.store());
     let failed = |error: &std::io::Error| Failure::io(format!("cannot write `{}`", to.display()), error);
     let fresh = to.with_extension("bundle.new");
@@ -45,7 +53,7 @@ pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -
 fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Contents> {
     let unexpected = |error: serde_json::Error| Failure::of(Exit::Unexpected, &error);
     let mut rules = Vec::new();
-    for pack in sitting.scope.iter().filter_map(|verdict| rules::find(&verdict.law)) {
+    for pack in exams::packs(&sitting.policy) {
         rules.push((pack.id.clone(), canonical_json(&pack).map_err(unexpected)?));
     }
     let license = match &decided.license {
@@ -73,7 +81,7 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         decision: canonical_json(&decided.decision).map_err(unexpected)?,
         license: license.as_ref().map(|license| license.bytes.clone()),
         svr: license.map(|license| license.svr),
-        standing: standing::read(&office.folder, &office.chain)?.map(|(_, bytes)| bytes),
+        standing: None,
         records,
     })
 }

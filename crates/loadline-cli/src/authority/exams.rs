@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use loadline_core::{Digest, Model};
+use loadline_core::record::Row;
+use loadline_core::{Digest, Instant, Model};
 use loadline_evidence::{RecordReader, Store};
 use loadline_exam::entry::{Registration, Resume, Start, exam_id};
+use loadline_exam::case;
 use loadline_exam::rescore::SuiteTest;
 use loadline_exam::{Entry, ExamSecret, ExamSeed, Manifest, SeedCheckpoint};
 use loadline_measure::SuiteTask;
 use loadline_policy::decide::{Case, Path, decide};
 use loadline_policy::policy::{Stage, Test};
-use loadline_policy::{Ledger, Policy, ScopeVerdict, rules};
+use loadline_policy::{Pack, Policy, ScopeVerdict, rules};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{self, Folder};
@@ -150,7 +152,8 @@ pub fn open(office: &Office, exam: Option<&str>) -> Result<Sitting> {
     let registration = office.history.registration(start.registration)?.clone();
     let policy = office.policy(start.policy)?;
     let kept = registry::kept(&office.folder, &registration)?;
-    let scope = scope(&policy, kept.compute.as_ref())?;
+    let scope = case::scope(&packs(&policy), kept.compute.as_ref())
+        .map_err(|error| Failure::of(Exit::Unexpected, &error))?;
     let secret = commit::secret(office, start.commitment)?;
     let after = office.journal.state_at(start.registration + 1)?;
     let checkpoint =
@@ -168,13 +171,9 @@ pub fn open(office: &Office, exam: Option<&str>) -> Result<Sitting> {
     Ok(Sitting { history, registration, policy, kept, scope, secret, checkpoint, tests, dir })
 }
 
-/// The compute test of each law that a policy names. Without a declaration there are no verdicts, and every law counts
-/// as one that says in.
-fn scope(policy: &Policy, ledger: Option<&Ledger>) -> Result<Vec<ScopeVerdict>> {
-    let Some(ledger) = ledger else { return Ok(Vec::new()) };
-    let unexpected = |error: serde_json::Error| Failure::of(Exit::Unexpected, &error);
-    let packs = policy.scope.laws.iter().filter_map(|law| rules::find(law));
-    packs.map(|pack| pack.judge(ledger).map_err(unexpected)).collect()
+/// The packs of the laws that a policy names.
+pub fn packs(policy: &Policy) -> Vec<Pack> {
+    policy.scope.laws.iter().filter_map(|law| rules::find(law)).collect()
 }
 
 /// The tests that a policy asks of a model with this scope.
@@ -183,7 +182,7 @@ fn asked(policy: &Policy, scope: &[ScopeVerdict], model: Digest) -> Result<Vec<T
     let case = Case {
         subject: model,
         stage,
-        now: loadline_core::Instant::from_seconds(0).map_err(|error| Failure::of(Exit::Unexpected, &error))?,
+        now: Instant::EPOCH,
         scope: scope.to_vec(),
         evidence: Vec::new(),
         sign_offs: Vec::new(),
@@ -275,9 +274,11 @@ pub fn tasks(sitting: &Sitting) -> Result<Vec<Ready>> {
         let task = SuiteTask::from(suite.selection().clone()).seeded(suite.seed().clone(), suite.n());
         let mut sequential = Sequential::of(&sitting.policy, test);
         if let (Some(sequential), Some(record)) = (&mut sequential, record(sitting, suite)?) {
-            for row in record.samples() {
+            for row in record.rows() {
                 let row = row.map_err(|error| record_failure(&error))?;
-                if row.is_final() {
+                if let (_, Row::Sample(row)) = row
+                    && row.is_final()
+                {
                     let value = row.scores.first().and_then(|score| score.value.number());
                     sequential.take(row.index, value);
                 }

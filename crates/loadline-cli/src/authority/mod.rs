@@ -5,6 +5,7 @@ pub mod commit;
 pub mod decide;
 pub mod declared;
 pub mod exams;
+pub mod finish;
 pub mod folder;
 pub mod found;
 pub mod history;

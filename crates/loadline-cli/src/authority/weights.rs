@@ -135,7 +135,7 @@ fn hash_one(file: &WeightFile, progress: &(dyn Fn(u64) + Sync)) -> Result<Digest
             progress(chunk.len() as u64);
             let _reader_is_done = empty.send(chunk);
         }
-        Ok(())
+        Ok::<(), Failure>(())
     })?;
     if total == file.bytes {
         return Ok(hasher.finish());
