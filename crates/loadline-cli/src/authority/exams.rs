@@ -21,7 +21,7 @@ use super::history::ExamHistory;
 use super::office::Office;
 use super::registry::{self, Kept};
 use super::sequential::Sequential;
-use super::{commit, roots};
+use super::commit;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::store::record_failure;
@@ -295,13 +295,4 @@ pub fn tasks(sitting: &Sitting) -> Result<Vec<Ready>> {
 /// When another process runs it.
 pub fn lock(sitting: &Sitting) -> Result<File> {
     Folder::new(&sitting.dir).lock()
-}
-
-/// Now, for entries that are logged after a long run.
-///
-/// # Errors
-/// When the clock is wrong.
-pub fn refresh(office: &mut Office) -> Result<()> {
-    office.now = roots::now()?;
-    Ok(())
 }

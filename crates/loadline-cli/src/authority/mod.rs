@@ -19,4 +19,5 @@ pub mod rotate;
 pub mod sequential;
 pub mod signing;
 pub mod standing;
+pub mod throwaway;
 pub mod weights;

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loadline_core::{Digest, Instant, Secret};
@@ -13,7 +13,7 @@ use loadline_tlog::witness::{KnownLog, Witness};
 use loadline_trust::{Role, RootChain, SecretKey};
 
 use super::folder::{self, Folder};
-use super::found::{LOG_KEY, key_name};
+use super::found::{self, Founding, LOG_KEY, key_name};
 use super::history::History;
 use super::journal::Journal;
 use super::publish::{LocalWitness, disk_failure};
@@ -41,6 +41,23 @@ pub struct OfficeArgs {
 
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
+}
+
+/// Founds an authority in a folder, and makes its log. An authority whose founding was cut off gets its log.
+///
+/// # Errors
+/// When there is one already, the options do not make a root, or the disk refuses.
+pub fn establish(path: &Path, founding: &Founding, keyring: &Keyring, now: Instant) -> Result<RootChain> {
+    let folder = Folder::new(path);
+    let is_cut_off = roots::path(path, 1).exists() && !folder.log().join("head").exists();
+    let chain = if is_cut_off {
+        roots::chain(path, None)?
+    } else {
+        found::found(path, founding, keyring, now)?.chain
+    };
+    let _one_at_a_time = folder.lock()?;
+    Journal::create(&folder, &chain, &keyring.open_note(LOG_KEY)?)?;
+    Ok(chain)
 }
 
 /// An authority's folder, open and locked.
@@ -88,13 +105,6 @@ impl Office {
             }
         }
         Ok(())
-    }
-
-    /// Uses a passphrase that is known already.
-    #[must_use]
-    pub fn with_passphrase(self, passphrase: Secret) -> Self {
-        let _first = self.passphrase.set(passphrase);
-        self
     }
 
     fn passphrase(&self) -> Result<Secret> {

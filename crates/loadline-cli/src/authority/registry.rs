@@ -1,7 +1,7 @@
 //! `model register`: a manifest of the weights, or what a remote model says of itself; the compute declaration; and the
 //! entry of the log that binds both before the questions can be known.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{self, Folder};
 use super::office::Office;
-use super::weights::{self, WeightFile};
+use super::weights::WeightFile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::keyring;
@@ -81,16 +81,6 @@ pub struct Kept {
     pub manifest: Manifest,
     /// The compute declaration.
     pub compute: Option<Ledger>,
-}
-
-/// The manifest of a file or a folder. `progress` is told of bytes as they are hashed.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn of_weights(path: &Path, name: &str, progress: &(dyn Fn(u64) + Sync)) -> Result<Manifest> {
-    let files = weights::list(path)?;
-    let digests = weights::hash(&files, progress)?;
-    manifest(name, &files, digests)
 }
 
 /// The manifest of files whose digests are known.

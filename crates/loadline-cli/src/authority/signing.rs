@@ -38,8 +38,6 @@ pub struct Attested {
     pub statement: Statement<Exam>,
     /// Payload digest of the envelope.
     pub digest: Digest,
-    /// The envelope's bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// Reads an attestation; its signature is checked when the roots of the authority are known.
@@ -54,7 +52,7 @@ pub fn attestation(path: &Path, chain: Option<&RootChain>) -> Result<Attested> {
         verified.map_err(|error| folder::changed(path, &error))?;
     }
     let statement = attest::statement::<Exam>(&envelope).map_err(|error| folder::changed(path, &error))?;
-    Ok(Attested { statement, digest: envelope.payload_digest(), bytes })
+    Ok(Attested { statement, digest: envelope.payload_digest() })
 }
 
 /// Signs.

@@ -180,8 +180,6 @@ pub struct Running {
     pub concurrency: Option<u32>,
     /// Which authority.
     pub office: OfficeArgs,
-    /// What opens its keys, where that is known already.
-    pub passphrase: Option<loadline_core::Secret>,
 }
 
 /// Asks what has no answer yet. Gives the report, and where the records are.
@@ -190,9 +188,6 @@ pub struct Running {
 /// When the model is not the registered one, or a run fails.
 pub fn ask(running: &Running, ui: &Ui) -> Result<(Report, PathBuf)> {
     let mut office = Office::open(&running.office)?;
-    if let Some(passphrase) = &running.passphrase {
-        office = office.with_passphrase(passphrase.clone());
-    }
     let sitting = exams::open(&office, running.exam.as_deref())?;
     let _one_at_a_time = exams::lock(&sitting)?;
     let (choice, settings) = registry::reached(&office.folder, sitting.history.start.model)?;
@@ -221,12 +216,8 @@ pub fn ask(running: &Running, ui: &Ui) -> Result<(Report, PathBuf)> {
 }
 
 fn run_exam(args: &RunArgs, ui: &Ui) -> Result {
-    let running = Running {
-        exam: args.exam.clone(),
-        concurrency: args.concurrency,
-        office: args.office.clone(),
-        passphrase: None,
-    };
+    let running =
+        Running { exam: args.exam.clone(), concurrency: args.concurrency, office: args.office.clone() };
     let (report, store) = ask(&running, ui)?;
     let answers: u64 = report.outcomes.iter().map(|outcome| outcome.results.answered).sum();
     let tests = count(report.outcomes.len() as u64, "test");

@@ -4,6 +4,8 @@ mod act;
 mod issue;
 mod show;
 
+pub use issue::tell;
+
 use std::path::PathBuf;
 
 use loadline_core::Instant;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use loadline_trust::Standing;
 
 use crate::authority::office::{Office, OfficeArgs};
-use crate::authority::{exams, folder::Folder, roots, standing};
+use crate::authority::folder::Folder;
+use crate::authority::{roots, standing};
 use crate::control::{Control, Respond, Watch};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -113,13 +114,10 @@ fn issue(args: &Issue, ui: &Ui) -> Result {
     };
     // The folder is free for others between two signatures: a licence may be revoked meanwhile.
     drop(office);
-    let passphrase = args.office.passphrase.get()?;
     let (stop, stopped) = mpsc::channel();
     let _control = Control::start(Watch::default(), Stop(stop)).map_err(|error| Failure::io("cannot start", &error))?;
     loop {
         match Office::open(&args.office).and_then(|office| {
-            let mut office = office.with_passphrase(passphrase.clone());
-            exams::refresh(&mut office)?;
             standing::issue(&office, args.lease)
         }) {
             Ok(standing) => drop(tell(&standing, args.json, ui)?),
