@@ -24,17 +24,8 @@ use crate::failure::{Failure, Result};
 ///
 /// # Errors
 /// When something is missing or damaged, the log is not published far enough, or the disk refuses.
-pub fn write(
-    office: &Office,
-    sitting: &Sitting,
-    decided: &Decided,
-    with_standing: bool,
-    to: &Path,
-) -> Result<u64> {
-    let mut contents = contents(office, sitting, decided)?;
-    if with_standing {
-        contents.standing = standing::read(&office.folder, &office.chain)?.map(|(_, bytes)| bytes);
-    }
+pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -> Result<u64> {
+    let contents = contents(office, sitting, decided)?;
     let store = Store::open(sitting.store());
     let failed = |error: &std::io::Error| Failure::io(format!("cannot write `{}`", to.display()), error);
     let fresh = to.with_extension("bundle.new");
@@ -60,6 +51,11 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         Some(digest) => Some(licenses::read(office, *digest)?),
         None => None,
     };
+    // A decision without a licence has nothing to stand.
+    let standing = match license {
+        Some(_) => standing::read(&office.folder, &office.chain)?.map(|(_, bytes)| bytes),
+        None => None,
+    };
     let compute = sitting.kept.compute.as_ref();
     let attestation = folder::read(&sitting.dir.join("attestation.json"))?;
     let mut records = Vec::new();
@@ -81,7 +77,7 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         decision: canonical_json(&decided.decision).map_err(unexpected)?,
         license: license.as_ref().map(|license| license.bytes.clone()),
         svr: license.map(|license| license.svr),
-        standing: None,
+        standing,
         records,
     })
 }

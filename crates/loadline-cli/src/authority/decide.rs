@@ -65,7 +65,7 @@ fn decision_path(sitting: &Sitting, stage: Stage) -> PathBuf {
 /// When the exam has not ended, or something it rests on is not what was written.
 pub fn decide(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Decided> {
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
-    let sign_offs = signing::collect(&office.folder, &office.chain, attested.digest)?;
+    let sign_offs = signing::collect(&office.folder, office.chain.current(), attested.digest)?;
     make(sitting, stage, office.now, attested, sign_offs)
 }
 
@@ -137,7 +137,8 @@ pub fn kept(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Option<D
     }
     let minutes: Minutes = folder::read_json(&path)?;
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
-    let mut sign_offs = signing::collect(&office.folder, &office.chain, attested.digest)?;
+    let logged = minutes.license.and_then(|license| office.history.logged(license));
+    let mut sign_offs = signing::collect(&office.folder, office.root_at(logged)?, attested.digest)?;
     sign_offs.retain(|(_, bytes)| {
         let envelope = loadline_trust::Envelope::parse(bytes);
         envelope.is_ok_and(|envelope| minutes.sign_offs.contains(&envelope.payload_digest()))

@@ -96,7 +96,7 @@ fn attest(office: &Office, sitting: &Sitting) -> Result<Attested> {
     let envelope = attest::sign(&Statement::about(name, start.model, exam), &[&key]).map_err(unsigned)?;
     let path = sitting.dir.join("attestation.json");
     folder::write(&path, &envelope.to_bytes(), folder::PUBLIC)?;
-    signing::attestation(&path, Some(&office.chain))
+    signing::attestation(&path, Some(office.chain.current()))
 }
 
 fn log(office: &mut Office, sitting: &Sitting, attested: &Attested) -> Result<()> {
@@ -165,12 +165,12 @@ fn times(record: &RecordReader) -> Result<(Instant, Instant)> {
 /// # Errors
 /// When the exam has not ended, or the file is not the one whose digest was logged.
 pub fn attested(office: &Office, history: &ExamHistory, dir: &Path) -> Result<Attested> {
-    let Some((_, finish)) = &history.finish else {
+    let Some((index, finish)) = &history.finish else {
         return Err(Failure::new(Exit::Usage, format!("exam {} has not ended", history.start.exam))
             .hint("end it with `loadline exam finish`"));
     };
     let path = dir.join("attestation.json");
-    let attested = signing::attestation(&path, Some(&office.chain))?;
+    let attested = signing::attestation(&path, Some(office.root_at(Some(*index))?))?;
     if attested.digest == finish.attestation {
         return Ok(attested);
     }

@@ -190,6 +190,12 @@ impl History {
         }
     }
 
+    /// Log index of a licence, if it is logged.
+    pub fn logged(&self, license: Digest) -> Option<u64> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::License(known) if known.license == license);
+        self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+    }
+
     /// Every licence, in the order of issue.
     pub fn licenses(&self) -> Vec<LicenseHistory> {
         let standing = self.standing();

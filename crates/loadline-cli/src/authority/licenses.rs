@@ -1,15 +1,14 @@
 //! Licences: issued from a decision that allows, logged, and later revoked, suspended or reinstated.
 
 use loadline_core::digest::canonical_json;
-use loadline_core::model::Basis;
 use loadline_core::Digest;
 use loadline_exam::entry::{LicenseEntry, StandingChange};
-use loadline_exam::{Entry, attest};
+use loadline_exam::{Entry, attest, case};
 use loadline_policy::License;
 use loadline_policy::license::{Grant, IssueError, Issuer, Statement, Svr, issue as issue_license};
 use loadline_policy::policy::Stage;
 use loadline_trust::standing::{MAX_REASON_BYTES, StandingState};
-use loadline_trust::{Envelope, Role};
+use loadline_trust::{Envelope, Role, Root};
 
 use super::decide::{self, Decided};
 use super::exams::Sitting;
@@ -87,18 +86,13 @@ pub fn issue(office: &mut Office, sitting: &Sitting, stage: Stage, terms: &Terms
 
 fn grant(office: &Office, sitting: &Sitting, terms: &Terms) -> Grant {
     let origin = office.journal.origin();
-    let compute = match &sitting.kept.compute {
-        None => Basis::Absent,
-        // Nobody but the declarer has seen the training.
-        Some(_) => Basis::SelfReported,
-    };
     Grant {
         issuer: Issuer {
             id: format!("https://{origin}"),
             name: terms.issuer.clone().unwrap_or_else(|| origin.to_owned()),
         },
         model_name: sitting.registration.name.clone(),
-        compute_basis: compute,
+        compute_basis: case::compute_basis(sitting.kept.compute.as_ref()),
         conditions: terms.conditions.clone(),
         standing_url: terms.standing_url.clone(),
         supersedes: terms.supersedes,
@@ -131,7 +125,7 @@ fn log(
     license: Digest,
     at: loadline_core::Instant,
 ) -> Result<bool> {
-    if office.history.licenses().iter().any(|known| known.entry.license == license) {
+    if office.history.logged(license).is_some() {
         return Ok(false);
     }
     let entry = LicenseEntry { license, model: sitting.history.start.model, stage, at };
@@ -146,7 +140,8 @@ fn log(
 pub fn read(office: &Office, digest: Digest) -> Result<Kept> {
     let dir = office.folder.license(digest);
     let path = dir.join("license.json");
-    let (bytes, envelope) = signed(office, &path)?;
+    let root = office.root_at(office.history.logged(digest))?;
+    let (bytes, envelope) = signed(root, &path)?;
     if envelope.payload_digest() != digest {
         return Err(folder::not_as_written(&path).cause("it is another licence than the log names"));
     }
@@ -156,7 +151,7 @@ pub fn read(office: &Office, digest: Digest) -> Result<Kept> {
     license.check().map_err(|error| folder::changed(&path, &error))?;
     folder::read_addressed(&dir.join("decision.json"), license.decision.value.digest)?;
     let path = dir.join("svr.json");
-    let (svr, envelope) = signed(office, &path)?;
+    let (svr, envelope) = signed(root, &path)?;
     let said = attest::statement::<Svr>(&envelope).map_err(|error| folder::changed(&path, &error))?;
     if said.model() != statement.model() || said.predicate != Svr::of(license) {
         return Err(folder::not_as_written(&path).cause("it does not say what the licence says"));
@@ -164,10 +159,10 @@ pub fn read(office: &Office, digest: Digest) -> Result<Kept> {
     Ok(Kept { statement, bytes, svr })
 }
 
-fn signed(office: &Office, path: &std::path::Path) -> Result<(Vec<u8>, Envelope)> {
+fn signed(root: &Root, path: &std::path::Path) -> Result<(Vec<u8>, Envelope)> {
     let bytes = folder::read(path)?;
     let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(path, &error))?;
-    let verified = office.chain.current().verify(&envelope, Role::Authority);
+    let verified = root.verify(&envelope, Role::Authority);
     verified.map_err(|error| folder::changed(path, &error))?;
     Ok((bytes, envelope))
 }

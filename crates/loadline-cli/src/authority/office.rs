@@ -10,7 +10,7 @@ use loadline_exam::Entry;
 use loadline_policy::Policy;
 use loadline_tlog::disk::{RealDisk, WitnessFolder};
 use loadline_tlog::witness::{KnownLog, Witness};
-use loadline_trust::{Role, RootChain, SecretKey};
+use loadline_trust::{Role, Root, RootChain, SecretKey};
 
 use super::folder::{self, Folder};
 use super::found::{self, Founding, LOG_KEY, key_name};
@@ -105,6 +105,22 @@ impl Office {
             }
         }
         Ok(())
+    }
+
+    /// The root that was in force right before an entry of the log; now, without one.
+    ///
+    /// # Errors
+    /// When the log names none.
+    pub fn root_at(&self, index: Option<u64>) -> Result<&Root> {
+        let Some(index) = index else { return Ok(self.chain.current()) };
+        let before = self.history.iter().take_while(|(at, _)| *at < index);
+        let version = before.filter_map(|(_, entry)| match entry {
+            Entry::Root(root) => Some(root.version),
+            _ => None,
+        });
+        version.last().and_then(|version| self.chain.version(version)).ok_or_else(|| {
+            Failure::new(Exit::EvidenceInvalid, format!("no root was in force before entry {index} of the log"))
+        })
     }
 
     fn passphrase(&self) -> Result<Secret> {

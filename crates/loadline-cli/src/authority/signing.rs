@@ -9,7 +9,7 @@ use loadline_exam::signoff::{SIGN_OFF_FORMAT, SIGN_OFF_TYPE, SignOffStatement};
 use loadline_policy::decide::SignOff;
 use loadline_policy::license::Statement;
 use loadline_policy::policy::{Role, Stage};
-use loadline_trust::{Envelope, RootChain, SecretKey};
+use loadline_trust::{Envelope, Root, SecretKey};
 
 use super::folder;
 use crate::exit::Exit;
@@ -40,15 +40,15 @@ pub struct Attested {
     pub digest: Digest,
 }
 
-/// Reads an attestation; its signature is checked when the roots of the authority are known.
+/// Reads an attestation; its signature is checked when the root that was in force is known.
 ///
 /// # Errors
 /// When it is none, or not signed by the role `examiner`.
-pub fn attestation(path: &Path, chain: Option<&RootChain>) -> Result<Attested> {
+pub fn attestation(path: &Path, root: Option<&Root>) -> Result<Attested> {
     let bytes = folder::read(path)?;
     let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(path, &error))?;
-    if let Some(chain) = chain {
-        let verified = chain.current().verify(&envelope, loadline_trust::Role::Examiner);
+    if let Some(root) = root {
+        let verified = root.verify(&envelope, loadline_trust::Role::Examiner);
         verified.map_err(|error| folder::changed(path, &error))?;
     }
     let statement = attest::statement::<Exam>(&envelope).map_err(|error| folder::changed(path, &error))?;
@@ -81,8 +81,8 @@ pub fn path(folder: &folder::Folder, envelope: &Envelope) -> PathBuf {
 /// Every sign-off about an exam, with its bytes, in the order of their names.
 ///
 /// # Errors
-/// When a file is no sign-off by a key of its role, whatever exam it is about.
-pub fn collect(folder: &folder::Folder, chain: &RootChain, attestation: Digest) -> Result<Vec<(SignOff, Vec<u8>)>> {
+/// When a file is not what was written, or is no sign-off by a key of its role.
+pub fn collect(folder: &folder::Folder, root: &Root, attestation: Digest) -> Result<Vec<(SignOff, Vec<u8>)>> {
     let dir = folder.sign_offs();
     if !dir.exists() {
         return Ok(Vec::new());
@@ -95,7 +95,13 @@ pub fn collect(folder: &folder::Folder, chain: &RootChain, attestation: Digest) 
     paths.sort();
     let mut found = Vec::new();
     for path in paths {
-        if let Some(sign_off) = read(&path, chain, attestation)? {
+        let bytes = folder::read(&path)?;
+        let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(&path, &error))?;
+        // Its name is its digest, so that what it is about cannot be changed unseen.
+        if self::path(folder, &envelope) != path {
+            return Err(folder::not_as_written(&path).cause("its name is not its digest"));
+        }
+        if let Some(sign_off) = read(&path, root, attestation)? {
             found.push(sign_off);
         }
     }
@@ -106,15 +112,18 @@ pub fn collect(folder: &folder::Folder, chain: &RootChain, attestation: Digest) 
 ///
 /// # Errors
 /// When it is no sign-off by a key of its role.
-pub fn read(path: &Path, chain: &RootChain, attestation: Digest) -> Result<Option<(SignOff, Vec<u8>)>> {
+pub fn read(path: &Path, root: &Root, attestation: Digest) -> Result<Option<(SignOff, Vec<u8>)>> {
     let bytes = folder::read(path)?;
     let about = Envelope::parse(&bytes)
         .and_then(|envelope| envelope.json::<SignOffStatement>(SIGN_OFF_TYPE))
         .map_err(|error| folder::changed(path, &error))?
         .attestation;
-    let sign_off = SignOffStatement::accept(&bytes, chain.current(), about).map_err(|error| {
+    if about != attestation {
+        return Ok(None);
+    }
+    let sign_off = SignOffStatement::accept(&bytes, root, attestation).map_err(|error| {
         Failure::because(Exit::EvidenceInvalid, format!("`{}` is no valid sign-off", path.display()), &error)
             .hint("take it out of the folder, or get it again from who signed it")
     })?;
-    Ok((about == attestation).then_some((sign_off, bytes)))
+    Ok(Some((sign_off, bytes)))
 }

@@ -227,10 +227,6 @@ pub struct Bundle {
     #[arg(long, short, value_name = "FILE", default_value = "license.bundle")]
     pub output: PathBuf,
 
-    /// Put in the newest standing too; the bundle then says what was revoked when it was made
-    #[arg(long)]
-    pub standing: bool,
-
     #[command(flatten)]
     pub office: OfficeArgs,
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use loadline_core::untrusted::one_line;
 use loadline_exam::signoff::trust_role;
 use loadline_policy::Named as _;
-use loadline_trust::SecretKey;
+use loadline_trust::{RootChain, SecretKey};
 use serde_json::json;
 
 use super::{ChangeArgs, Sign};
@@ -81,7 +81,7 @@ fn elsewhere(args: &Sign, file: &Path, ui: &Ui) -> Result<Signing> {
     if chain.is_none() {
         ui.warning("there are no roots here to check who attested it: compare its digest with the authority's log");
     }
-    let attested = signing::attestation(file, chain.as_ref())?;
+    let attested = signing::attestation(file, chain.as_ref().map(RootChain::current))?;
     let path = args.key.clone().unwrap_or_else(|| {
         roots::keys(&args.office.authority).join(format!("{}.age", args.role.name().replace('_', "-")))
     });

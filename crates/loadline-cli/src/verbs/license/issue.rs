@@ -105,7 +105,7 @@ fn take_in(office: &Office, sitting: &Sitting, files: &[std::path::PathBuf]) -> 
 }
 
 fn take_in_one(office: &Office, attestation: Digest, file: &Path) -> Result<()> {
-    let Some((_, bytes)) = signing::read(file, &office.chain, attestation)? else {
+    let Some((_, bytes)) = signing::read(file, office.chain.current(), attestation)? else {
         return Err(Failure::new(Exit::Usage, format!("`{}` is about another exam", file.display()))
             .hint("ask for a sign-off of this one"));
     };

@@ -126,8 +126,7 @@ pub fn bundle(args: &Bundle, ui: &Ui) -> Result {
         Some(exam) => of_exam(&office, exam, args.stage)?,
         None => of_license(&office, args.license.as_deref())?,
     };
-    let bytes =
-        crate::authority::bundle::write(&office, &sitting, &decided, args.standing, &args.output)?;
+    let bytes = crate::authority::bundle::write(&office, &sitting, &decided, &args.output)?;
     let outcome = crate::decided::word(decided.decision.outcome);
     ui.status("Bundled", format_args!("{outcome}, {}: `{}`", ui::bytes(bytes), args.output.display()));
     let mut out = ui.out();

@@ -204,7 +204,7 @@ fn conclude(
     let standing = standing::issue(&office, std::time::Duration::from_secs(300))?;
     let path = office.folder.standing();
     ui.status("Signed", format_args!("standing of epoch {}: `{}`", standing.epoch, path.display()));
-    let bytes = bundle::write(&office, &sitting, &issued.decided, false, &place.bundle())?;
+    let bytes = bundle::write(&office, &sitting, &issued.decided, &place.bundle())?;
     ui.status("Bundled", format_args!("{}: `{}`", ui::bytes(bytes), place.bundle().display()));
     Ok((issued.decided, office.chain.authority()))
 }
@@ -212,7 +212,7 @@ fn conclude(
 /// Signs as the authority, once: what is signed is that the exam was looked at.
 fn sign(office: &Office, sitting: &Sitting, stage: Stage, ui: &Ui) -> Result<()> {
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
-    if !signing::collect(&office.folder, &office.chain, attested.digest)?.is_empty() {
+    if !signing::collect(&office.folder, office.chain.current(), attested.digest)?.is_empty() {
         return Ok(());
     }
     let wish = Wish { role: Role::Authority, stage, approves: true, at: roots::now()?.min(office.now) };
