@@ -8,7 +8,7 @@ use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_evidence::Store;
 use loadline_exam::bundle::{self, LoggedEntry, RunParts};
-use loadline_exam::{CONSISTENCY_FORMAT, Consistency};
+use loadline_exam::{Anchor, CONSISTENCY_FORMAT, Consistency, Status, Step, StepName};
 use loadline_exam::{Contents, Entry};
 use loadline_tlog::{ConsistencyProof, LogProof, TileReader};
 
@@ -37,8 +37,24 @@ pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -
     let file = writer.into_inner().map_err(|error| failed(error.error()))?;
     file.sync_all().map_err(|error| failed(&error))?;
     let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+    check(office, &fresh, to)?;
     std::fs::rename(&fresh, to).map_err(|error| failed(&error))?;
     Ok(bytes)
+}
+
+/// Verifies what was written, as everybody will: a bundle that does not hold helps nobody. One of a licence that ran out
+/// or was revoked is still evidence.
+fn check(office: &Office, fresh: &Path, to: &Path) -> Result<()> {
+    let file = File::open(fresh).map_err(|error| Failure::io("cannot read the bundle again", &error))?;
+    let anchor = Anchor { root: Some(office.chain.authority()), ..Anchor::at(office.now) };
+    let report = loadline_exam::verify(file, &anchor);
+    let harmless = [StepName::Validity, StepName::Standing];
+    let failed = |step: &&Step| step.status == Status::Failed && !harmless.contains(&step.name);
+    let Some(step) = report.steps.iter().find(failed) else { return Ok(()) };
+    let _nobody_needs_it = std::fs::remove_file(fresh);
+    Err(Failure::new(Exit::EvidenceInvalid, format!("`{}` is not written: it would not hold", to.display()))
+        .cause(format!("{}: {}", step.name, step.detail))
+        .hint("something in the authority's folder is not what was written: restore it from a copy"))
 }
 
 fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Contents> {

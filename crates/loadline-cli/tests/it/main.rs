@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
 
+mod authority_folder;
 mod bad_input;
 mod help;
 mod interrupted;
+mod licensed;
 mod local;
 mod measured;
 mod policies;
