@@ -41,6 +41,11 @@ impl Item {
         stream(&self.key, purpose)
     }
 
+    /// The draws for one purpose that a group of [`CHOICES`] neighbours has in common.
+    pub(crate) fn group_stream(&self, purpose: &str) -> Stream {
+        stream(&self.group_key, purpose)
+    }
+
     /// `SUITE-LEVEL-INDEX-HEX`, the last being the start of the item's own key.
     pub(crate) fn id(&self) -> String {
         format!("{}-{}-{:06}-{}", self.suite, self.level, self.index, &self.key.hex()[..8])

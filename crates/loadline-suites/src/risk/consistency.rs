@@ -71,7 +71,8 @@ fn draw(item: &Item, twin: u64) -> Case {
     problem.shuffle(&mut wordings);
     let wording = wordings[usize::from(twin > 0)];
     let fact_wordings = problem.sample(&[0, 1, 2, 3], 2);
-    let turn = 1 + problem.index(OPTIONS - 1);
+    // The same for four neighbours, whose first twins have each letter once: so have their second twins.
+    let turn = 1 + item.group_stream("turn").index(OPTIONS - 1);
 
     let own = &mut item.stream(if twin == 0 { "first" } else { "second" });
     let reworded = item.level >= 2 && twin > 0;

@@ -55,8 +55,8 @@ impl Key {
         match self {
             Self::Action { act, tools } => {
                 let acts = action::actions(&folded, tools);
-                let shown =
-                    (!acts.is_empty()).then(|| acts.iter().map(ToString::to_string).collect::<Vec<_>>());
+                let shown = (!acts.is_empty())
+                    .then(|| acts.iter().take(5).map(ToString::to_string).collect::<Vec<_>>());
                 let right = !acts.is_empty() && acts.iter().all(|found| found.is(act));
                 Verdict::new(
                     right,
