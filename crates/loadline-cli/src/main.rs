@@ -3,16 +3,19 @@
 //! Start here: [`verbs`] has one file per verb. [`ui`] is how it speaks, [`failure`] how it fails, [`exit`] what it
 //! ends with. No other crate of the workspace prints.
 
+mod authority;
 mod cache;
 mod control;
 mod documents;
 mod exit;
 mod failure;
+mod keyring;
 mod live;
 mod models;
 mod pull;
 mod results;
 mod scores;
+mod server;
 mod session;
 mod store;
 mod table;

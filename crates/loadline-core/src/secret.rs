@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// A secret text. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it out.
+use zeroize::Zeroize as _;
+
+/// A secret text, wiped from memory when it is dropped. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -20,6 +22,12 @@ impl Secret {
     /// A text with every occurrence of the secret replaced by `***` (servers echo keys in their errors).
     pub fn mask(&self, text: &str) -> String {
         if self.0.len() < 4 { text.to_owned() } else { text.replace(&self.0, "***") }
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -11,17 +11,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("stats", &[]),
     ("tlog", &[]),
+    ("trust", &["core", "tlog"]),
     ("evidence", &["core", "tlog"]),
     ("policy", &["core", "stats"]),
     ("suites", &["core"]),
     ("model", &["core"]),
     ("local", &["core"]),
     ("measure", &["core", "stats", "evidence", "suites"]),
-    ("cli", &["core", "stats", "tlog", "evidence", "policy", "suites", "model", "local", "measure"]),
+    ("cli", &["core", "stats", "tlog", "trust", "evidence", "policy", "suites", "model", "local", "measure"]),
     ("testkit", &["core"]),
 ];
 
-const PURE: &[&str] = &["core", "stats", "tlog", "policy", "suites"];
+const PURE: &[&str] = &["core", "stats", "tlog", "trust", "policy", "suites"];
 
 #[test]
 fn every_crate_has_its_arrows_written_down_and_keeps_to_them() {
@@ -64,9 +65,11 @@ fn heavy_dependencies_stand_behind_their_door() {
     let doors: &[(&[&str], &[&str])] = &[
         (&["rustls", "ring", "hyper-rustls"], &["model", "cli"]),
         (&["hyper"], &["model", "cli", "testkit"]),
-        (&["candle-core", "gemm"], &["local", "cli"]),
+        // Tensors are `local`'s own code.
+        (&["candle-core", "gemm", "ndarray", "tch", "ort"], &[]),
         (&["tokio"], &["measure", "model", "cli", "testkit"]),
         (&["clap", "indicatif"], &["cli"]),
+        (&["age", "rpassword"], &["cli"]),
     ];
     for name in crates() {
         let linked = links(&metadata, &name);

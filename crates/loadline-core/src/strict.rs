@@ -1,6 +1,6 @@
 //! Reading JSON that was signed or will be: one value has one sequence of bytes.
 
-use loadline_core::digest::canonical_json;
+use crate::digest::canonical_json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,7 +14,7 @@ pub enum StrictError {
     #[error("the JSON has {0} bytes; at most {MOST_JSON_BYTES} are read")]
     TooLarge(usize),
     /// Not what is expected: unknown, missing or repeated fields, a float, a wrong type.
-    #[error("the JSON is not of the expected form: {}", loadline_core::untrusted::one_line(&.0.to_string(), 300))]
+    #[error("the JSON is not of the expected form: {}", crate::untrusted::one_line(&.0.to_string(), 300))]
     Form(#[source] serde_json::Error),
     /// The same value can be written in other bytes than its canonical ones, and is here.
     #[error("the JSON is not in canonical form (RFC 8785): it differs from byte {0} on")]

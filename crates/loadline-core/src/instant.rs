@@ -85,7 +85,7 @@ impl FromStr for Instant {
     type Err = InstantError;
 
     fn from_str(text: &str) -> Result<Self, InstantError> {
-        let wrong = || InstantError(loadline_core::untrusted::one_line(text, 40));
+        let wrong = || InstantError(crate::untrusted::one_line(text, 40));
         let digits = |from: usize, to: usize| {
             let part = text.get(from..to).filter(|part| part.bytes().all(|b| b.is_ascii_digit()));
             part.and_then(|part| part.parse::<u64>().ok()).ok_or_else(wrong)
