@@ -48,7 +48,8 @@ impl Work {
     }
 }
 
-/// What a key file holds.
+/// What a key file holds. Its `Debug` masks the secret, as that of the keys does.
+#[derive(Debug)]
 pub enum StoredKey {
     /// A hybrid key: it signs envelopes.
     Hybrid(Box<SecretKey>),

@@ -84,7 +84,8 @@ fn wrong_passphrases_and_none() {
         ("key new b -o b.age --passphrase-file short", 2, "fewer than 8 characters"),
         ("key show good", 40, "`good` is no key file"),
         ("key show nothing.age", 40, "cannot read `nothing.age`"),
-        ("key new ../b --authority .", 2, "there is no authority in `.`"),
+        ("key new ../b -o b.age", 2, "`../b` cannot name a key"),
+        ("key new b --authority . --passphrase-file good", 2, "there is no authority in `.`"),
         ("key new B -o b.age --passphrase-file good", 2, "`B` cannot name a key"),
         ("key new b", 2, "--output"),
     ] {
