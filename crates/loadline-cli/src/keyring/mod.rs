@@ -252,3 +252,6 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> 
     };
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,14 @@ const VERBS: &[&str] = &[
     "policy check",
     "policy diff",
     "policy explain",
+    "key",
+    "key new",
+    "key show",
+    "key rotate",
+    "key countersign",
+    "authority",
+    "authority init",
+    "authority show",
 ];
 
 #[test]
@@ -52,7 +60,7 @@ fn no_verb_is_missing_above() {
     for verb in &listed {
         assert!(VERBS.contains(verb), "{verb} has no entry in VERBS");
     }
-    assert_eq!(listed.len(), 12);
+    assert_eq!(listed.len(), 14);
 }
 
 #[test]
