@@ -84,6 +84,7 @@ pub fn disk_failure(error: &DiskError) -> Failure {
         | DiskError::Short(_)
         | DiskError::Note { .. }
         | DiskError::WitnessDamaged { .. } => Exit::EvidenceInvalid,
+        DiskError::Missing(_) | DiskError::Exists(_) => Exit::TaskInvalid,
         _ => Exit::Unexpected,
     };
     Failure::of(exit, error).hint(error.hint())

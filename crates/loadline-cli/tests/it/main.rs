@@ -6,6 +6,7 @@ mod bad_input;
 mod help;
 mod interrupted;
 mod local;
+mod logs;
 mod measured;
 mod policies;
 mod pulled;
