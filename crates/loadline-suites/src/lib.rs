@@ -18,6 +18,7 @@ mod languages;
 mod number;
 mod retrieval;
 pub mod seed;
+mod selection;
 mod stream;
 pub mod suite;
 mod tracing;
@@ -25,6 +26,7 @@ mod word_problems;
 mod words;
 
 pub use seed::Seed;
+pub use selection::{Selection, every_level};
 pub use suite::{About, Form, Suite, SuiteError, check, digest, require, samples};
 
 use loadline_core::Sample;
