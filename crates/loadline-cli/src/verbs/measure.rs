@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::models::{Choice, Settings};
 use crate::session::{Report, Session};
-use crate::store::Prefixes;
+use crate::store::short_ids;
 use crate::tasks::Finder;
 use crate::ui::Ui;
 
@@ -210,8 +210,8 @@ fn next(report: &Report, session: &Session) -> Option<String> {
     if let Some(hint) = report.outcomes.iter().find_map(|outcome| outcome.hint()) {
         return Some(hint.to_owned());
     }
-    let prefixes = Prefixes::of(&session.store);
-    let short = |at: usize| report.outcomes.get(at).map(|outcome| prefixes.short(&outcome.run));
+    let ids = short_ids(&session.store);
+    let short = |at: usize| report.outcomes.get(at).map(|outcome| ids.of(&outcome.run));
     match (report.outcomes.len(), session.tasks.len()) {
         (2, 1) => Some(format!("compare them with `loadline compare {} {}`", short(0)?, short(1)?)),
         (1, _) => Some(format!("`loadline show {}` has the samples", short(0)?)),

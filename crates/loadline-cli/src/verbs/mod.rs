@@ -5,6 +5,7 @@ pub mod compare;
 pub mod compute;
 pub mod estimate;
 pub mod key;
+pub mod log;
 pub mod measure;
 pub mod models;
 pub mod policy;
@@ -34,6 +35,7 @@ pub enum Verb {
     Compute(compute::Args),
     Policy(policy::Args),
     Key(key::Args),
+    Log(log::Args),
     Authority(authority::Args),
 }
 
@@ -56,6 +58,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Compute(args) => compute::run(&args, ui),
         Verb::Policy(args) => policy::run(&args, ui),
         Verb::Key(args) => key::run(&args, ui),
+        Verb::Log(args) => log::run(&args, ui),
         Verb::Authority(args) => authority::run(&args, ui),
     }
 }

@@ -7,6 +7,7 @@ mod help;
 mod interrupted;
 mod keys;
 mod local;
+mod logs;
 mod measured;
 mod policies;
 mod pulled;
