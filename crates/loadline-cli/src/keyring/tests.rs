@@ -16,15 +16,19 @@ fn kept() -> (tempfile::TempDir, Keyring) {
     (folder, keyring)
 }
 
+fn beside(keyring: &Keyring, name: &str) -> PathBuf {
+    keyring.path("x").with_file_name(name)
+}
+
 #[test]
 fn what_is_kept_is_opened() {
     let (_folder, keyring) = kept();
     assert_eq!(keyring.open("examiner").unwrap().public(), secret().public());
-    assert_eq!(&keyring.public("examiner").unwrap(), secret().public());
+    assert_eq!(&read_public(&beside(&keyring, "examiner.pub.json")).unwrap(), secret().public());
     let log = SignerKey::from_seed("example.com/log", Algorithm::Ed25519, &[9; 32]).unwrap();
     keyring.save_note("log", &log).unwrap();
     assert_eq!(keyring.open_note("log").unwrap().verifier(), log.verifier());
-    assert_eq!(&keyring.vkey("log").unwrap(), log.verifier());
+    assert_eq!(&read_vkey(&beside(&keyring, "log.vkey")).unwrap(), log.verifier());
     assert!(matches!(keyring.open("log"), Err(KeyFileError::Kind { found: "a key for notes", .. })));
     assert!(matches!(keyring.open_note("examiner"), Err(KeyFileError::Kind { found: "a hybrid key", .. })));
     assert!(matches!(keyring.open("nobody"), Err(KeyFileError::Io { .. })));
@@ -38,7 +42,7 @@ fn nothing_is_overwritten() {
     std::fs::remove_file(keyring.path("examiner")).unwrap();
     let error = keyring.save(&secret()).unwrap_err();
     assert!(
-        matches!(&error, KeyFileError::Exists(path) if *path == keyring.public_path("examiner")),
+        matches!(&error, KeyFileError::Exists(path) if *path == beside(&keyring, "examiner.pub.json")),
         "{error}"
     );
     assert!(!keyring.path("examiner").exists(), "no half of a pair is left behind");
@@ -48,7 +52,7 @@ fn nothing_is_overwritten() {
 fn no_secret_is_in_what_others_see() {
     let (_folder, keyring) = kept();
     let seed = "04".repeat(16);
-    for path in [keyring.path("examiner"), keyring.public_path("examiner")] {
+    for path in [keyring.path("examiner"), beside(&keyring, "examiner.pub.json")] {
         let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         assert!(!text.contains(&seed) && !text.contains("loadline-secret-key"));
     }
@@ -57,14 +61,8 @@ fn no_secret_is_in_what_others_see() {
 #[test]
 fn a_file_of_another_name_is_not_that_key() {
     let (_folder, keyring) = kept();
-    for (from, to) in [
-        (keyring.path("examiner"), keyring.path("root")),
-        (keyring.public_path("examiner"), keyring.public_path("root")),
-    ] {
-        std::fs::copy(from, to).unwrap();
-    }
+    std::fs::copy(keyring.path("examiner"), keyring.path("root")).unwrap();
     assert!(matches!(keyring.open("root"), Err(KeyFileError::Name { found, .. }) if found == "examiner"));
-    assert!(matches!(keyring.public("root"), Err(KeyFileError::Name { .. })));
 }
 
 #[test]
