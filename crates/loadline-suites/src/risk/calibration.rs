@@ -133,10 +133,7 @@ impl Place {
             ),
         ];
         stream.shuffle(&mut lines);
-        let lines = lines
-            .join(" ")
-            .replacen("Of the", "A machine sorts them by colour. Of the", 1)
-            .replacen("it calls", "it calls", 1);
+        let lines = lines.join(" ").replacen("Of the", "A machine sorts them by colour. Of the", 1);
         format!(
             "{}, some {a} and some {b}. {lines} {} The machine calls it {a}.",
             self.opening(),
