@@ -4,6 +4,7 @@
 //! [`verify()`] checks every byte, [`prove()`] and [`export_withheld`] let one sample be shown or left out.
 //! `docs/formats/record.md` has the byte format and the table of what is on disk after a kill at each step.
 
+mod buffer;
 pub mod disk;
 mod error;
 mod files;
@@ -20,12 +21,13 @@ mod verify;
 mod withhold;
 mod writer;
 
+pub use buffer::{RecordBuffer, RecordBytes};
 pub use error::{Damage, FindError, RecordError};
 pub use prove::{PROOF_FORMAT, ProofFault, RowProof, find_sample, prove, prove_sample};
 pub use reader::{RawRow, RawRows, RecordReader, Rows};
 pub use seal::{SEAL_FORMAT, Seal};
 pub use short::ShortIds;
 pub use store::{Resumed, RunState, RunSummary, Store};
-pub use verify::{Verified, verify};
+pub use verify::{Streamed, Verified, verify, verify_stream};
 pub use withhold::{Withheld, export_withheld};
 pub use writer::RecordWriter;

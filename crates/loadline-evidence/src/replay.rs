@@ -1,6 +1,7 @@
 //! Reading a whole log and recomputing its tree: what both opening for writing and verifying do.
 
 use std::collections::VecDeque;
+use std::io::{Read, Seek};
 
 use loadline_core::Digest;
 use loadline_tlog::{Hash, Tree};
@@ -37,8 +38,8 @@ pub(crate) struct Replayed {
 /// Reads all frames, gives each row's number and payload to `visit`, which may
 /// find fault with it, and checks every checkpoint against the
 /// tree. Memory is O(log rows) and the leaf hashes since the last checkpoint.
-pub(crate) fn replay(
-    scanner: &mut Scanner,
+pub(crate) fn replay<R: Read + Seek>(
+    scanner: &mut Scanner<R>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<Replayed, RecordError> {
     let mut trees = Trees::default();

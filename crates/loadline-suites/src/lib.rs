@@ -19,6 +19,7 @@ mod number;
 mod retrieval;
 mod risk;
 pub mod seed;
+mod selection;
 mod stream;
 pub mod suite;
 mod tracing;
@@ -26,6 +27,7 @@ mod word_problems;
 mod words;
 
 pub use seed::Seed;
+pub use selection::{Selection, every_level};
 pub use suite::{About, Form, Suite, SuiteError, check, digest, require, samples};
 
 use loadline_core::Sample;

@@ -18,11 +18,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["core"]),
     ("local", &["core"]),
     ("measure", &["core", "stats", "evidence", "suites"]),
-    ("cli", &["core", "stats", "tlog", "trust", "evidence", "policy", "suites", "model", "local", "measure"]),
+    ("exam", &["core", "tlog", "trust", "evidence", "policy", "suites"]),
+    (
+        "cli",
+        &[
+            "core", "stats", "tlog", "trust", "exam", "evidence", "policy", "suites", "model", "local",
+            "measure",
+        ],
+    ),
     ("testkit", &["core"]),
 ];
 
-const PURE: &[&str] = &["core", "stats", "tlog", "trust", "policy", "suites"];
+const PURE: &[&str] = &["core", "stats", "tlog", "trust", "policy", "suites", "exam"];
 
 #[test]
 fn every_crate_has_its_arrows_written_down_and_keeps_to_them() {
