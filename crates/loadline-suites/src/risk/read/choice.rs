@@ -42,15 +42,15 @@ fn first_letter(text: &str, count: usize) -> Option<usize> {
 fn only_letter(text: &str, count: usize) -> Option<usize> {
     let words: Vec<&str> =
         text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    // Looked for once: the text may be long.
+    let bracketed = text.contains("A)");
     let mut found = None;
     for (at, word) in words.iter().enumerate() {
         let mut chars = word.chars();
         let (Some(letter), None) = (chars.next(), chars.next()) else { continue };
         let announced =
             at > 0 && ["option", "letter", "choice"].contains(&words[at - 1].to_lowercase().as_str());
-        if !letter.is_ascii_uppercase()
-            || (letter == 'A' && !announced && !text.contains("(A)") && !text.contains("A)"))
-        {
+        if !letter.is_ascii_uppercase() || (letter == 'A' && !announced && !bracketed) {
             continue;
         }
         match place(letter, count) {
