@@ -84,6 +84,7 @@ pub fn disk_failure(error: &DiskError) -> Failure {
         | DiskError::Short(_)
         | DiskError::Note { .. }
         | DiskError::WitnessDamaged { .. } => Exit::EvidenceInvalid,
+        DiskError::Missing(_) | DiskError::Exists(_) => Exit::TaskInvalid,
         _ => Exit::Unexpected,
     };
     Failure::of(exit, error).hint(error.hint())
@@ -281,4 +282,127 @@ fn request(log: &DiskLog, old_size: u64) -> Result<AddCheckpoint> {
         let failure = Failure::because(Exit::EvidenceInvalid, "the log's tiles do not give a proof", &error);
         failure.hint("run `loadline log fsck` to see what is wrong")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use loadline_tlog::disk::RealDisk;
+    use loadline_tlog::witness::KnownLog;
+    use loadline_tlog::{Algorithm, Checkpoint, SignerKey};
+
+    use super::*;
+    use crate::ui::ColorChoice;
+
+    const ORIGIN: &str = "example.com/log";
+
+    fn key(name: &str, algorithm: Algorithm, seed: u8) -> SignerKey {
+        SignerKey::from_seed(name, algorithm, &[seed; 32]).unwrap()
+    }
+
+    fn log_key() -> SignerKey {
+        key(ORIGIN, Algorithm::Ed25519, 1)
+    }
+
+    fn witness_keys() -> [SignerKey; 2] {
+        [key("w0", Algorithm::CosignatureEd25519, 2), key("w1", Algorithm::CosignatureMlDsa44, 3)]
+    }
+
+    fn sign(checkpoint: &Checkpoint) -> std::result::Result<Note, loadline_tlog::NoteError> {
+        let mut note = Note::unsigned(&checkpoint.to_text())?;
+        note.sign(&log_key(), 0)?;
+        Ok(note)
+    }
+
+    fn log(dir: &Path) -> DiskLog {
+        let keys = vec![log_key().verifier().clone()];
+        DiskLog::create(dir, Arc::new(RealDisk), keys, ORIGIN, sign).unwrap()
+    }
+
+    fn local(dir: &Path, number: usize) -> LocalWitness {
+        let store = WitnessFolder::open(dir.join(format!("w{number}")), Arc::new(RealDisk)).unwrap();
+        let logs = vec![KnownLog { origin: ORIGIN.to_owned(), keys: vec![log_key().verifier().clone()] }];
+        Witness::new(vec![witness_keys()[number].clone()], logs, store).unwrap()
+    }
+
+    fn policy(url: &str, end: &str) -> Policy {
+        let [w0, w1] = witness_keys().map(|key| key.verifier().to_vkey());
+        let log = log_key().verifier().to_vkey();
+        Policy::parse(format!("log {log}\nwitness W0 {w0} {url}\nwitness W1 {w1} {url}\n{end}\n").as_bytes())
+            .unwrap()
+    }
+
+    fn ui() -> Ui {
+        Ui::new(ColorChoice::Never, true)
+    }
+
+    fn published_size(log: &DiskLog) -> Option<u64> {
+        let note = log.published().unwrap()?;
+        Some(Checkpoint::parse(note.text()).unwrap().size())
+    }
+
+    #[test]
+    fn witnesses_of_this_process_cosign_without_a_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(&folder.path().join("log"));
+        let policy = policy("", "group both all W0 W1\nquorum both");
+        let mut local = [local(folder.path(), 0), local(folder.path(), 1)];
+        for size in [1, 300, 300] {
+            log.append((log.size()..size).map(|number| number.to_string()), sign).unwrap();
+            let published = publish(&mut log, &policy, &mut local, &ui()).unwrap();
+            assert!(published.is_published && published.missing.is_empty());
+            assert_eq!(published.cosigned, ["W0", "W1"]);
+            policy.check(&log.published().unwrap().unwrap()).unwrap();
+            assert_eq!(published_size(&log), Some(size));
+        }
+        // The published checkpoint was lost: they say what they know, and are asked from there.
+        std::fs::remove_file(folder.path().join("log/checkpoint")).unwrap();
+        log.append(["one more"], sign).unwrap();
+        assert_eq!(publish(&mut log, &policy, &mut local, &ui()).unwrap().cosigned.len(), 2);
+    }
+
+    #[test]
+    fn without_a_quorum_the_old_checkpoint_stays_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(&folder.path().join("log"));
+        // Nobody listens at port 1.
+        let both = policy("http://127.0.0.1:1", "group both all W0 W1\nquorum both");
+        log.append(["an entry"], sign).unwrap();
+        let published = publish(&mut log, &both, &mut [local(folder.path(), 0)], &ui()).unwrap();
+        assert!(!published.is_published && published_size(&log).is_none());
+        assert_eq!((published.cosigned.len(), published.missing.len()), (1, 1));
+        assert!(published.missing[0].1.contains("no connection"), "{:?}", published.missing);
+        let any = policy("http://127.0.0.1:1", "group any any W0 W1\nquorum any");
+        assert!(publish(&mut log, &any, &mut [local(folder.path(), 0)], &ui()).unwrap().is_published);
+    }
+
+    #[test]
+    fn when_nobody_can_be_asked_the_log_publishes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = log(&folder.path().join("log"));
+        log.append(["an entry"], sign).unwrap();
+        let published = publish(&mut log, &policy("", "quorum W0"), &mut [], &ui()).unwrap();
+        assert!(published.is_published && published.cosigned.is_empty());
+        assert_eq!(published.note.signatures().len(), 1);
+        let other = Policy::of_log(key("example.com/other", Algorithm::Ed25519, 9).verifier().clone());
+        assert_eq!(publish(&mut log, &other, &mut [], &ui()).unwrap_err().exit, Exit::TaskInvalid);
+    }
+
+    #[test]
+    fn a_witness_that_knows_another_history_stops_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = policy("", "quorum none");
+        let mut local = [local(folder.path(), 0)];
+        let mut first = log(&folder.path().join("first"));
+        first.append((0..10).map(|number| number.to_string()), sign).unwrap();
+        publish(&mut first, &policy, &mut local, &ui()).unwrap();
+        for size in [5, 10, 20] {
+            let mut other = log(&folder.path().join(format!("other{size}")));
+            other.append((0..size).map(|number| format!("other {number}")), sign).unwrap();
+            let failure = publish(&mut other, &policy, &mut local, &ui()).unwrap_err();
+            assert_eq!(failure.exit, Exit::EvidenceInvalid);
+            assert!(failure.hint.is_some() && published_size(&other).is_none());
+        }
+    }
 }

@@ -4,10 +4,12 @@
 mod crash;
 mod damage;
 mod disk;
+mod go;
 mod golden;
 mod interop;
 mod merkle;
 mod note;
+mod race;
 mod roles;
 mod sim;
 mod support;

@@ -138,9 +138,9 @@ impl Watching<'_> {
     }
 
     /// The proof between what is known and what is shown, from the tiles of the larger of the two. `None` when none is
-    /// needed, or the tiles do not give one.
+    /// needed, the tiles do not give one, or the checkpoint is not to be believed anyway.
     fn proof(&mut self, seen: &Note) -> Result<Option<ConsistencyProof>> {
-        let (Some(known), Ok(shown)) = (self.watcher.state(), Checkpoint::parse(seen.text())) else {
+        let (Some(known), Ok(shown)) = (self.watcher.state(), self.watcher.check(seen)) else {
             return Ok(None);
         };
         let Ok(known) = Checkpoint::parse(known.text()) else { return Ok(None) };
