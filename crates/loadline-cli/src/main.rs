@@ -15,6 +15,7 @@ mod models;
 mod pull;
 mod results;
 mod scores;
+mod server;
 mod session;
 mod store;
 mod table;

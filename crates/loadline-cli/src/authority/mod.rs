@@ -1,4 +1,6 @@
 //! What an authority keeps and does.
 
 pub mod found;
+pub mod publish;
 pub mod roots;
+pub mod rotate;

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use loadline_core::{Digest, Instant};
 use loadline_trust::chain::MAX_VERSIONS;
-use loadline_trust::{ChainError, Envelope, Role, RootChain};
+use loadline_trust::{ChainError, Envelope, RootChain};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::keyring::{self, Keyring};
+use crate::keyring;
 
 /// The largest root that is read, in bytes.
 const MAX_ROOT_BYTES: u64 = 1 << 20;
@@ -29,28 +29,37 @@ pub fn path(authority: &Path, version: u64) -> PathBuf {
 /// Every root of an authority, oldest first, as bytes.
 ///
 /// # Errors
-/// When there is none, or one cannot be read.
+/// When there is none, one is missing between others, or one cannot be read.
 pub fn bytes(authority: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut roots = Vec::new();
-    for version in 1..=MAX_VERSIONS as u64 {
-        let path = path(authority, version);
-        match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-            file => roots.push(read(file, &path)?),
-        }
-    }
-    if roots.is_empty() {
+    let newest = newest(authority);
+    if newest == 0 {
         let message = format!("there is no authority in `{}`: no `root/1.json`", authority.display());
         return Err(Failure::new(Exit::Usage, message)
             .hint("make one with `loadline authority init DIR`, or name its folder with `--authority DIR`"));
     }
-    Ok(roots)
+    if newest > MAX_VERSIONS as u64 {
+        return Err(Failure::of(Exit::EvidenceInvalid, &ChainError::TooLong));
+    }
+    (1..=newest).map(|version| read(&path(authority, version))).collect()
 }
 
-fn read(file: std::io::Result<File>, path: &Path) -> Result<Vec<u8>> {
+/// The highest version of which there is a file. Versions are not counted up to the first that is missing: a root that
+/// somebody deletes must not bring an older one back.
+fn newest(authority: &Path) -> u64 {
+    let Ok(folder) = std::fs::read_dir(authority.join("root")) else { return 0 };
+    let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).max().unwrap_or_default()
+}
+
+/// A root as bytes, not checked.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.and_then(|file| file.take(MAX_ROOT_BYTES).read_to_end(&mut bytes)).map_err(|error| {
+    File::open(path).and_then(|file| file.take(MAX_ROOT_BYTES).read_to_end(&mut bytes)).map_err(|error| {
         Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
+            .hint("every version of the root is needed: restore it from a copy")
     })?;
     Ok(bytes)
 }
@@ -97,12 +106,6 @@ pub fn keep(authority: &Path, chain: &mut RootChain, root: &Envelope) -> Result<
     chain.extend(&bytes).map_err(|error| refused(&path, &error))?;
     keyring::create(&path, &bytes, 0o644)?;
     Ok(path)
-}
-
-/// The names of the keys of a role that are in a keyring, and so can sign here.
-pub fn signers_here(chain: &RootChain, keyring: &Keyring, role: Role) -> Vec<String> {
-    let holders = chain.current().holders(role);
-    holders.map(|key| key.name().to_owned()).filter(|name| keyring.path(name).exists()).collect()
 }
 
 /// Now, in whole seconds.

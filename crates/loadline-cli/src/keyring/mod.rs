@@ -13,11 +13,11 @@ pub use problem::KeyFileError;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::secrecy::SecretString;
 use loadline_core::Secret;
-use loadline_tlog::{Algorithm, SignerKey};
+use loadline_tlog::{Algorithm, SignerKey, VerifierKey};
 use loadline_trust::secret::Seed;
 use loadline_trust::{PublicKey, SecretKey, published};
 use zeroize::Zeroizing;
@@ -48,7 +48,8 @@ impl Work {
     }
 }
 
-/// What a key file holds.
+/// What a key file holds. Its `Debug` masks the secret, as that of the keys does.
+#[derive(Debug)]
 pub enum StoredKey {
     /// A hybrid key: it signs envelopes.
     Hybrid(Box<SecretKey>),
@@ -103,17 +104,94 @@ pub fn new_note_key(name: &str, algorithm: Algorithm) -> Result<SignerKey, Failu
         .map_err(|error| Failure::of(Exit::Usage, &error).hint(error.hint()))
 }
 
-/// Makes a key file.
+/// Where the public half of a key is: beside its secret file.
+pub fn public_path(path: &Path, key: &StoredKey) -> PathBuf {
+    path.with_extension(match key {
+        StoredKey::Hybrid(_) => "pub.json",
+        StoredKey::Note(_) => "vkey",
+    })
+}
+
+/// Makes a key file, and the file of the public half beside it. Returns where that is. The folder is made if need be.
 ///
 /// # Errors
-/// When it exists, or cannot be written.
-pub fn write(path: &Path, key: &StoredKey, passphrase: &Secret, work: Work) -> Result<(), KeyFileError> {
+/// When one of them exists, or cannot be written.
+pub fn save(path: &Path, key: &StoredKey, passphrase: &Secret, work: Work) -> Result<PathBuf, KeyFileError> {
+    let public_path = public_path(path, key);
+    let public = match key {
+        StoredKey::Hybrid(key) => published::publish(key)
+            .map_err(|error| KeyFileError::Public { path: public_path.clone(), error })?,
+        StoredKey::Note(key) => format!("{}\n", key.verifier().to_vkey()).into_bytes(),
+    };
+    if let Some(taken) = [path, &public_path].into_iter().find(|path| path.exists()) {
+        return Err(KeyFileError::Exists(taken.to_owned()));
+    }
+    make_folder(path.parent().unwrap_or(Path::new("")))?;
+    create(path, &lock(path, key, passphrase, work)?, 0o600)?;
+    create(&public_path, &public, 0o644)?;
+    Ok(public_path)
+}
+
+/// The bytes of a key file.
+fn lock(path: &Path, key: &StoredKey, passphrase: &Secret, work: Work) -> Result<Vec<u8>, KeyFileError> {
     let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.expose()));
     recipient.set_work_factor(work.0);
-    let failed = |error: io::Error| KeyFileError::Io { action: "encrypt", path: path.to_owned(), error };
-    let bytes = age::encrypt(&recipient, key.expose().as_bytes())
-        .map_err(|error| failed(io::Error::other(error.to_string())))?;
-    create(path, &bytes, 0o600)
+    age::encrypt(&recipient, key.expose().as_bytes()).map_err(|error| KeyFileError::Io {
+        action: "encrypt",
+        path: path.to_owned(),
+        error: io::Error::other(error.to_string()),
+    })
+}
+
+/// Makes a folder that only its owner can look into, if it is not there.
+fn make_folder(folder: &Path) -> Result<(), KeyFileError> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let failed = |error| KeyFileError::Io { action: "make the folder", path: folder.to_owned(), error };
+    builder.create(folder).map_err(failed)
+}
+
+/// Says before the passphrase is asked for whether a file can be a key file at all.
+///
+/// # Errors
+/// When it cannot be read, or does not begin as an age file.
+pub fn check_form(path: &Path) -> Result<(), KeyFileError> {
+    let bytes = slurp(path, MAX_FILE_BYTES)?;
+    if bytes.starts_with(b"age-encryption.org/v1\n") {
+        Ok(())
+    } else {
+        Err(KeyFileError::Form(path.to_owned()))
+    }
+}
+
+/// Reads the file of a hybrid key.
+///
+/// # Errors
+/// As [`read`], and when it holds another kind of key.
+pub fn read_hybrid(path: &Path, passphrase: &Secret) -> Result<SecretKey, KeyFileError> {
+    match read(path, passphrase)? {
+        StoredKey::Hybrid(key) => Ok(*key),
+        other => {
+            let (path, found) = (path.to_owned(), other.kind());
+            Err(KeyFileError::Kind { path, found, expected: "a hybrid key" })
+        }
+    }
+}
+
+/// Reads the public file of a key for notes.
+///
+/// # Errors
+/// When it is none.
+pub fn read_vkey(path: &Path) -> Result<VerifierKey, KeyFileError> {
+    let bytes = slurp(path, MAX_PUBLIC_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    VerifierKey::parse(text.strip_suffix('\n').unwrap_or(&text))
+        .map_err(|error| KeyFileError::Note { path: path.to_owned(), error })
 }
 
 /// Reads a key file.
@@ -175,3 +253,6 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> 
     };
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! One file per verb: its arguments (whose doc comments are the help) and what it does.
 
+pub mod authority;
 pub mod compare;
 pub mod compute;
 pub mod estimate;
+pub mod key;
+pub mod log;
 pub mod measure;
 pub mod models;
 pub mod policy;
@@ -31,6 +34,9 @@ pub enum Verb {
     Compare(compare::Args),
     Compute(compute::Args),
     Policy(policy::Args),
+    Key(key::Args),
+    Log(log::Args),
+    Authority(authority::Args),
 }
 
 /// Does it.
@@ -51,5 +57,8 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Compare(args) => compare::run(&args, ui),
         Verb::Compute(args) => compute::run(&args, ui),
         Verb::Policy(args) => policy::run(&args, ui),
+        Verb::Key(args) => key::run(&args, ui),
+        Verb::Log(args) => log::run(&args, ui),
+        Verb::Authority(args) => authority::run(&args, ui),
     }
 }

@@ -5,7 +5,9 @@
 mod bad_input;
 mod help;
 mod interrupted;
+mod keys;
 mod local;
+mod logs;
 mod measured;
 mod policies;
 mod pulled;
