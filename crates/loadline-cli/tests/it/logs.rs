@@ -414,6 +414,53 @@ fn a_damaged_log_is_found_and_the_place_named() {
 }
 
 #[test]
+fn an_authoritys_entries_are_followed() {
+    use loadline_core::Digest;
+    use loadline_core::model::Basis;
+    use loadline_exam::Entry;
+    use loadline_exam::entry::{Commitment, LogState, Registration, RootEntry};
+    let sandbox = Sandbox::new();
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    let registration = |root: [u8; 32]| {
+        Entry::Registration(Registration {
+            model: digest("model"),
+            name: "a model".to_owned(),
+            identity: Basis::Verified,
+            compute: None,
+            commitment: 1,
+            follows: LogState { size: 2, root: Digest(root) },
+            nonce: digest("nonce"),
+        })
+    };
+    let first = [
+        Entry::Root(RootEntry { version: 1, digest: digest("root") }),
+        Entry::Commitment(Commitment { policy: digest("policy"), secret_hash: digest("secret") }),
+    ];
+    for (dir, honest) in [("honest", true), ("lying", false)] {
+        let mut log = grow(&sandbox.path(dir), 0, "");
+        log.append(first.iter().map(|entry| entry.to_bytes().unwrap()), sign).unwrap();
+        let root = if honest { *log.checkpoint().root() } else { [7; 32] };
+        log.append([registration(root).to_bytes().unwrap()], sign).unwrap();
+        let said = run(&sandbox, &format!("log fsck {dir} --vkey {}", vkey()));
+        if honest {
+            let said = said.ok();
+            assert!(said.stderr.contains("Followed 0 exams"), "{}", said.text());
+        } else {
+            assert_eq!(said.code, 30, "{}", said.text());
+            let says = "entry 2 (registration) names another root than the log had there";
+            assert!(said.stderr.contains(says) && said.stderr.contains("hint: "), "{}", said.text());
+        }
+        log.append(["anything"], sign).unwrap();
+        let said = run(&sandbox, &format!("log fsck {dir} --vkey {}", vkey()));
+        assert!(
+            said.code == 30 && said.stderr.contains("entry 3 is none of an authority's"),
+            "{}",
+            said.text()
+        );
+    }
+}
+
+#[test]
 fn a_monitor_keeps_what_it_saw_and_is_loud_about_forks_and_rollbacks() {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("log");
