@@ -77,7 +77,7 @@ pub fn audit<S: TileSource>(
             visit(index, entry);
         }
     }
-    if size % TILE_WIDTH == 0 {
+    if size.is_multiple_of(TILE_WIDTH) {
         for file in edge.partial() {
             compare(source, &file, &mut audited)?;
         }

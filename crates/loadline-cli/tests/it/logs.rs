@@ -60,11 +60,11 @@ impl Server {
         let mut child = command.spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+        let mut words = String::new();
         if url.is_empty() {
-            let mut words = String::new();
             child.stderr.as_mut().unwrap().read_to_string(&mut words).unwrap();
-            panic!("it did not start: {words}");
         }
+        assert!(words.is_empty() && !url.is_empty(), "it did not start: {words}");
         Self { child: Some(child), url: url.trim().to_owned() }
     }
 
@@ -84,7 +84,8 @@ impl Server {
         ));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.unwrap_or_else(|| panic!("{answer}")), head.to_ascii_lowercase(), body.to_owned())
+        assert!(status.is_some(), "{answer}");
+        (status.unwrap(), head.to_ascii_lowercase(), body.to_owned())
     }
 
     fn get(&self, path: &str) -> (u16, String, String) {
@@ -495,7 +496,8 @@ fn a_monitor_keeps_what_it_saw_and_is_loud_about_forks_and_rollbacks() {
             assert_eq!(said.code, 30, "{}", said.text());
             assert!(said.stderr.contains(says), "{says}: {}", said.text());
             let named: Vec<&str> = said.stderr.split('`').filter(|word| word.starts_with("seen")).collect();
-            let [known, shown] = named[..] else { panic!("{}", said.text()) };
+            assert_eq!(named.len(), 2, "{}", said.text());
+            let [known, shown] = [named[0], named[1]];
             assert_eq!(std::fs::read(sandbox.path(known)).unwrap(), kept, "{known}");
             let shown = std::fs::read(sandbox.path(shown)).unwrap();
             assert_eq!(shown, std::fs::read(dir.join("checkpoint")).unwrap());
@@ -580,4 +582,65 @@ fn a_monitor_that_runs_on_ends_when_the_log_forks() {
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A server that answers every request with these bytes, then with `x` for as long as anybody listens.
+fn flood(answer: &str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = answer.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _read = stream.read(&mut request);
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            if stream.write_all(answer.as_bytes()).is_ok() && answer.contains("chunked") {
+                while stream.write_all(chunk.as_bytes()).is_ok() {}
+            }
+            // Not closed over what was not read: that would cut off the answer.
+            let _ended = stream.shutdown(std::net::Shutdown::Write);
+            let _rest = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_server_that_lies_or_floods_is_refused() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("log");
+    drop(grow(&dir, 5, "entry"));
+    let witness = SignerKey::from_seed("w.example", Algorithm::CosignatureEd25519, &[9; 32]).unwrap();
+    for (answer, says) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\nx", "more than 1 MiB"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "more than 1 MiB"),
+        ("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "status 302"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n\x1b[2J<>", "byte"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "signed note"),
+        ("HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\n0\n", "not in form"),
+        ("HTTP/1.1 500 No\r\nContent-Length: 8\r\n\r\n\u{1b}]0;x\u{7}ab", "byte"),
+        ("SSH-2.0-OpenSSH\r\n", "HTTP"),
+    ] {
+        let url = flood(answer);
+        sandbox.write(
+            "policy",
+            format!("log {}\nwitness W {} {url}\nquorum W\n", vkey(), witness.verifier().to_vkey()),
+        );
+        let said = run(&sandbox, "log publish --log log --policy policy");
+        assert_eq!(said.code, 1, "{}", said.text());
+        assert!(
+            said.stderr.contains(says) && said.stderr.contains("hint: nothing is lost"),
+            "{says}: {}",
+            said.text()
+        );
+        let watched = run(&sandbox, &format!("log monitor {url} --state seen --vkey {}", vkey()));
+        assert_eq!(watched.code, 50, "{}", watched.text());
+        assert!(watched.stderr.contains("hint: check the URL"), "{}", watched.text());
+        assert!(
+            !format!("{}{}", said.stderr, watched.stderr).contains('\u{1b}'),
+            "nothing foreign reaches a terminal"
+        );
+        assert!(!dir.join("checkpoint").exists() && !sandbox.path("seen").exists());
+    }
 }
