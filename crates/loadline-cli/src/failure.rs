@@ -86,7 +86,8 @@ impl Failure {
 /// What a person can do about an operating-system error.
 pub fn io_hint(error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind::{
-        FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        AlreadyExists, FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
     };
     let hint = match error.kind() {
         StorageFull | QuotaExceeded => {
@@ -95,7 +96,9 @@ pub fn io_hint(error: &std::io::Error) -> Option<String> {
         FileTooLarge => {
             "a limit on the size of files stopped it (`ulimit -f`); raise it, then run the same command again: it resumes"
         }
-        NotADirectory => "a file stands where a folder should be; choose another place with `--store DIR`",
+        NotADirectory | AlreadyExists => {
+            "a file stands where a folder should be; choose another place with `--store DIR`"
+        }
         PermissionDenied | ReadOnlyFilesystem => "choose a folder you can write to",
         _ => return None,
     };

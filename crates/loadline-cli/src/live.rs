@@ -12,7 +12,7 @@ use loadline_core::RunId;
 use loadline_measure::run::{CancelToken, InFlight, InFlightState, Progress, RunEvent};
 
 use crate::control::{Respond, Watch};
-use crate::store::Prefixes;
+use crate::store::short_ids;
 use crate::ui::{self, Ui, count, thousands};
 
 /// Most samples in flight that are listed.
@@ -100,7 +100,7 @@ impl Live {
     }
 
     fn started(&self, name: &Name, run: &RunId, (resumed, total): (u64, u64), in_flight: InFlight) {
-        let id = Prefixes::of(&self.store).short(run);
+        let id = short_ids(&self.store).of(run);
         if resumed > 0 {
             let reused = format_args!("{} of {} answers reused", thousands(resumed), thousands(total));
             self.ui.status("Resumed", format_args!("{id}: {name}, {reused}"));
@@ -166,7 +166,7 @@ impl Live {
 
     /// A run had all its answers before.
     pub fn complete_already(&self, name: &Name, run: &RunId, answers: u64) {
-        let id = Prefixes::of(&self.store).short(run);
+        let id = short_ids(&self.store).of(run);
         self.ui.status("Resumed", format_args!("{id}: {name}, all {} reused", count(answers, "answer")));
     }
 

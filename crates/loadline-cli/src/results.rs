@@ -1,19 +1,19 @@
 //! How results are shown. A number is only ever shown as an [`Estimate`].
 
 use loadline_core::record::EvalSpec;
+use loadline_evidence::ShortIds;
 use loadline_measure::SuiteTask;
 use loadline_measure::results::{MetricResult, RunResults};
-use loadline_stats::Estimate;
+use loadline_stats::{Estimate, StatsError};
 
-use crate::store::Prefixes;
 use crate::table::{Cell, Table};
-use crate::ui::{DIM, STRONG, WARN, thousands};
+use crate::ui::{DIM, STRONG, WARN, count, thousands};
 
 /// What an estimate rests on: `n=1,319, Wilson 95%`, and what is not in it.
 pub fn basis(estimate: &Estimate) -> String {
     let mut text = format!("n={}", thousands(estimate.n));
     if let Some(clusters) = estimate.clusters {
-        text.push_str(&format!(" in {} clusters", thousands(clusters)));
+        text.push_str(&format!(" in {}", count(clusters, "cluster")));
     }
     text.push_str(&format!(", {} {}", estimate.method, estimate.level));
     if estimate.unscored > 0 {
@@ -24,7 +24,7 @@ pub fn basis(estimate: &Estimate) -> String {
 
 /// A row for each metric of each run: task, model, metric (where a run has several), estimate, basis, what guessing
 /// gives, run.
-pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Prefixes) -> Table {
+pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, ids: &ShortIds) -> Table {
     let mut table = Table::default();
     for run in runs {
         let several = run.metrics.len() > 1;
@@ -35,9 +35,9 @@ pub fn table<'a>(runs: impl IntoIterator<Item = &'a RunResults>, prefixes: &Pref
                 first(run.spec.model.to_string()),
                 Cell::left(if several { metric.spec.name.as_str() } else { "" }),
             ];
-            row.extend(estimate_cells(metric));
+            row.extend(estimate_cells(run, metric));
             row.push(first(guessing(&run.spec)).styled(DIM));
-            row.push(first(prefixes.short(&run.run)).styled(DIM));
+            row.push(first(ids.of(&run.run)).styled(DIM));
             let missing = run.total.saturating_sub(run.answered);
             if missing > 0 && at == 0 {
                 row.push(
@@ -63,10 +63,23 @@ fn guessing(spec: &EvalSpec) -> String {
 }
 
 /// The estimate and what it rests on, or why there is none.
-fn estimate_cells(metric: &MetricResult) -> [Cell; 2] {
+fn estimate_cells(run: &RunResults, metric: &MetricResult) -> [Cell; 2] {
     match &metric.estimate {
         Ok(estimate) => [Cell::right(estimate), Cell::left(basis(estimate))],
-        Err(error) => [Cell::right("no estimate"), Cell::left(error)],
+        Err(error) => [Cell::right("no estimate"), Cell::left(no_scores(run, metric, error))],
+    }
+}
+
+/// `20 of 20 failed, the first: the server broke`; with what else had no score.
+fn no_scores(run: &RunResults, metric: &MetricResult, error: &StatsError) -> String {
+    let StatsError::NoScores { .. } = error else { return error.to_string() };
+    let Some(first) = &run.first_error else {
+        return format!("not one of {} has a score", count(metric.unscored, "answer"));
+    };
+    let failed = format!("{} of {} failed, the first: {first}", thousands(run.errors), thousands(run.total));
+    match metric.unscored.saturating_sub(run.errors) {
+        0 => failed,
+        others => format!("{} unscored; {failed}", thousands(others)),
     }
 }
 

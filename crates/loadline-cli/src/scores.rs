@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
-use loadline_stats::scores::{Repeats, ScoreTable, ScoresError};
+use loadline_stats::scores::{ScoreTable, ScoresError};
 use loadline_stats::{Level, StatsError};
 use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ui;
 
 /// Names of the columns.
 #[derive(clap::Args, Clone, Debug)]
@@ -25,6 +26,9 @@ pub struct Columns {
     /// Column of the cluster, where the file has one
     #[arg(long, value_name = "COLUMN", default_value = "cluster", help_heading = "Columns")]
     pub cluster: String,
+    /// Column of the epoch, where samples were asked several times
+    #[arg(long, value_name = "COLUMN", default_value = "epoch", help_heading = "Columns")]
+    pub epoch: String,
 }
 
 /// Longest line read, in bytes.
@@ -51,6 +55,7 @@ impl<R: std::io::Read> std::io::Read for Rationed<R> {
         Ok(count)
     }
 }
+
 /// Most samples read.
 const SAMPLE_LIMIT: usize = 10_000_000;
 
@@ -62,6 +67,12 @@ pub fn open_unit(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A confidence level.
+pub fn level(text: &str) -> Result<Level, String> {
+    let wanted = "expected a level between 0.001 and 0.999999, such as 0.95";
+    text.parse().ok().and_then(|level| Level::new(level).ok()).ok_or_else(|| wanted.to_owned())
+}
+
 /// What a row without an id gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
@@ -71,23 +82,33 @@ pub enum Ids {
     Required,
 }
 
-/// Reads a file of scores: by its extension, or else by its first character. A repeated id is another epoch of the
-/// sample.
+/// Reads a file of scores: by its extension, or else by its first character. An id may come again with another epoch.
 ///
 /// # Errors
 /// When it cannot be read, lacks a column, or has a score that is not a number: with the line.
 pub fn read(path: &Path, columns: &Columns, ids: Ids) -> Result<ScoreTable, Failure> {
-    let file = File::open(path).map_err(|error| {
-        Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
-            .hint("give the path of a CSV or JSONL file")
-    })?;
+    const WANTED: &str = "give the path of a CSV or JSONL file";
+    let cannot = || format!("cannot read `{}`", path.display());
+    let file = File::open(path)
+        .map_err(|error| Failure::because(Exit::TaskInvalid, cannot(), &error).hint(WANTED))?;
+    if path.is_dir() {
+        return Err(Failure::new(Exit::TaskInvalid, cannot()).cause("it is a folder").hint(WANTED));
+    }
     let mut reader = BufReader::with_capacity(1 << 16, file);
-    let table = ScoreTable::new(path.display().to_string(), Repeats::Epochs);
+    let table = ScoreTable::new(path.display().to_string());
     let mut source = Source { path, columns, ids, table };
-    if source.is_jsonl(&mut reader)? {
-        source.jsonl(reader)?
-    } else {
-        source.csv(reader)?
+    let start = reader.fill_buf().map_err(|error| source.unreadable(&error))?;
+    let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Err(source.fail("is empty").hint("it needs one row for each sample")),
+        Some(b'[') => {
+            return Err(source.fail("is a JSON array, not JSON lines").hint(format!(
+                "write each object on a line of its own, for example with `jq -c '.[]' {}`",
+                path.display()
+            )));
+        }
+        Some(&first) if source.is_jsonl(first) => source.jsonl(reader)?,
+        Some(_) => source.csv(reader)?,
     }
     if source.table.is_empty() {
         return Err(source.fail("has no rows").hint("it needs one row for each sample"));
@@ -103,14 +124,6 @@ pub fn stats_failure(error: &StatsError) -> Failure {
 /// A failure of the scores, with its hint.
 pub fn scores_failure(error: &ScoresError) -> Failure {
     Failure::of(Exit::TaskInvalid, error).hint(error.hint())
-}
-
-/// A confidence level from the command line.
-///
-/// # Errors
-/// When it is out of range.
-pub fn level(value: f64) -> Result<Level, Failure> {
-    Level::new(value).map_err(|error| Failure { exit: Exit::Usage, ..stats_failure(&error) })
 }
 
 struct Source<'a> {
@@ -133,38 +146,51 @@ impl Source<'_> {
         Failure::io(format!("cannot read `{}`", self.path.display()), error)
     }
 
-    fn is_jsonl(&self, reader: &mut impl BufRead) -> Result<bool, Failure> {
+    /// By the extension, or else by the first character.
+    fn is_jsonl(&self, first: u8) -> bool {
         match self.path.extension().and_then(|extension| extension.to_str()) {
-            Some("jsonl" | "ndjson" | "json") => Ok(true),
-            Some("csv") => Ok(false),
-            _ => {
-                let start = reader.fill_buf().map_err(|error| self.unreadable(&error))?;
-                let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
-                Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{'))
-            }
+            Some("jsonl" | "ndjson" | "json") => true,
+            Some("csv") => false,
+            _ => first == b'{',
         }
     }
 
     fn csv(&mut self, reader: impl std::io::Read) -> Result<(), Failure> {
         let mut csv =
             csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Rationed { reader, left: LINE_LIMIT });
-        let not_csv = self.fail("is not CSV").message;
-        let csv_fail = |error: csv::Error| Failure::because(Exit::TaskInvalid, &not_csv, &error);
-        let headers = csv.headers().map_err(csv_fail)?.clone();
+        let headers = csv.headers().map_err(|error| self.not_csv(&error))?.clone();
         let names: Vec<&str> = headers.iter().collect();
-        let find = |name: &str| names.iter().position(|header| *header == name);
-        let score = find(&self.columns.score).ok_or_else(|| self.no_column(&self.columns.score, &names))?;
-        let id = self.optional(find(&self.columns.id), &self.columns.id, "id", &names)?;
-        let cluster = self.optional(find(&self.columns.cluster), &self.columns.cluster, "cluster", &names)?;
+        let (columns, score) = (self.columns, &self.columns.score);
+        let score = self.find(score, &names)?.ok_or_else(|| self.no_score_column(&names))?;
+        let id = self.optional(&columns.id, "id", &names)?;
+        let epoch = self.optional(&columns.epoch, "epoch", &names)?;
+        let cluster = self.optional(&columns.cluster, "cluster", &names)?;
 
         let mut record = csv::StringRecord::new();
-        while csv.read_record(&mut record).map_err(csv_fail)? {
+        while csv.read_record(&mut record).map_err(|error| self.not_csv(&error))? {
             let line = record.position().map_or(0, csv::Position::line);
             let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).filter(|cell| !cell.is_empty());
-            self.push(line, cell(id), cell(Some(score)).unwrap_or(""), cell(cluster))?;
+            self.push(line, (cell(id), cell(epoch)), cell(Some(score)).unwrap_or(""), cell(cluster))?;
             csv.get_mut().left = LINE_LIMIT;
         }
         Ok(())
+    }
+
+    /// What is wrong with the CSV, where, and what to do.
+    fn not_csv(&self, error: &csv::Error) -> Failure {
+        let line = error.position().map_or(0, csv::Position::line);
+        match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                let (has, header) = (ui::count(*len, "field"), ui::count(*expected_len, "column"));
+                self.fail_at(line, format_args!("it has {has}, but the header names {header}"))
+                    .hint("a text that has a comma or a line break in it must stand in double quotes")
+            }
+            csv::ErrorKind::Utf8 { .. } => {
+                self.fail_at(line.max(1), "it is not UTF-8").hint("save the file as UTF-8")
+            }
+            _ => Failure::because(Exit::TaskInvalid, self.fail("is not CSV").message, error)
+                .hint("check that every quotation mark is closed"),
+        }
     }
 
     fn jsonl(&mut self, mut reader: impl BufRead) -> Result<(), Failure> {
@@ -183,32 +209,46 @@ impl Source<'_> {
                 continue;
             }
             let json = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| line == 1).unwrap_or(&text);
-            let row: serde_json::Map<String, Value> = serde_json::from_slice(json)
-                .map_err(|error| self.fail_at(line, "it is not a JSON object").cause(error.to_string()))?;
+            let row: JsonRow = serde_json::from_slice(json).map_err(|error| {
+                self.fail_at(line, "it is not a JSON object")
+                    .cause(error.to_string())
+                    .hint("each line is one object, such as {\"id\": \"a\", \"score\": 1}")
+            })?;
             self.json_row(&row, line)?;
         }
         Ok(())
     }
 
-    fn json_row(&mut self, row: &serde_json::Map<String, Value>, line: u64) -> Result<(), Failure> {
-        let text = |name: &str| match row.get(name) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(other) => Some(other.to_string()),
+    fn json_row(&mut self, row: &JsonRow, line: u64) -> Result<(), Failure> {
+        let columns = self.columns;
+        let names: Vec<&str> = row.0.iter().map(|(name, _)| name.as_str()).collect();
+        let text = |name: &str| -> Result<Option<String>, Failure> {
+            let found = self.find(name, &names).map_err(|failure| Failure {
+                message: self
+                    .fail_at(line, format_args!("it has the key `{}` twice", one_line(name, 40)))
+                    .message,
+                ..failure
+            })?;
+            Ok(match found.and_then(|at| row.0.get(at)) {
+                None | Some((_, Value::Null)) => None,
+                Some((_, Value::String(text))) => Some(text.clone()),
+                Some((_, other)) => Some(other.to_string()),
+            })
         };
-        if !row.contains_key(&self.columns.score) {
-            let names: Vec<&str> = row.keys().map(String::as_str).collect();
-            let message = self.fail_at(line, format_args!("it has no `{}`", self.columns.score)).message;
-            return Err(Failure { message, ..self.no_column(&self.columns.score, &names) });
+        let score = text(&columns.score)?;
+        if !names.contains(&columns.score.as_str()) {
+            let message = self.fail_at(line, format_args!("it has no `{}`", columns.score)).message;
+            return Err(Failure { message, ..self.no_column(&columns.score, &names) });
         }
-        let (id, cluster) = (text(&self.columns.id), text(&self.columns.cluster));
-        self.push(line, id.as_deref(), &text(&self.columns.score).unwrap_or_default(), cluster.as_deref())
+        let (id, epoch, cluster) = (text(&columns.id)?, text(&columns.epoch)?, text(&columns.cluster)?);
+        let of = (id.as_deref(), epoch.as_deref());
+        self.push(line, of, &score.unwrap_or_default(), cluster.as_deref())
     }
 
     fn push(
         &mut self,
         line: u64,
-        id: Option<&str>,
+        (id, epoch): (Option<&str>, Option<&str>),
         score: &str,
         cluster: Option<&str>,
     ) -> Result<(), Failure> {
@@ -227,18 +267,42 @@ impl Source<'_> {
                 return Err(self.fail_at(line, format_args!("it has no `{}`", self.columns.id)).hint(hint));
             }
         };
-        self.table.push_text(line, id, score, cluster).map_err(|error| scores_failure(&error))
+        self.table.push_text(line, (id, epoch), score, cluster).map_err(|error| scores_failure(&error))
+    }
+
+    /// Where a column is; which of two of the same name is meant cannot be known.
+    fn find(&self, name: &str, names: &[&str]) -> Result<Option<usize>, Failure> {
+        let mut places = (0..).zip(names).filter(|(_, other)| **other == name).map(|(at, _)| at);
+        match (places.next(), places.next()) {
+            (_, Some(_)) => Err(self
+                .fail(format_args!("has two columns `{}`", one_line(name, 40)))
+                .hint("give each column a name of its own")),
+            (found, None) => Ok(found),
+        }
     }
 
     /// A column that may be missing, unless the user named it.
-    fn optional(
-        &self,
-        found: Option<usize>,
-        name: &str,
-        default: &str,
-        names: &[&str],
-    ) -> Result<Option<usize>, Failure> {
-        if found.is_none() && name != default { Err(self.no_column(name, names)) } else { Ok(found) }
+    fn optional(&self, name: &str, default: &str, names: &[&str]) -> Result<Option<usize>, Failure> {
+        match self.find(name, names)? {
+            None if name != default => Err(self.no_column(name, names)),
+            found => Ok(found),
+        }
+    }
+
+    /// A header without the column of the scores may have other separators than commas.
+    fn no_score_column(&self, names: &[&str]) -> Failure {
+        let only = match names {
+            [only] => *only,
+            _ => "",
+        };
+        let separator =
+            [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")].into_iter().find(|(c, _)| only.contains(*c));
+        match separator {
+            Some((_, name)) => self
+                .fail(format_args!("separates its columns by {name}"))
+                .hint("CSV has commas here: save the file with commas (and a point in numbers)"),
+            None => self.no_column(&self.columns.score, names),
+        }
     }
 
     fn no_column(&self, name: &str, names: &[&str]) -> Failure {
@@ -246,9 +310,37 @@ impl Source<'_> {
             names.iter().take(12).map(|name| format!("`{}`", one_line(name, 40))).collect();
         let hint = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{}`?", one_line(near, 40)),
+            None if shown.is_empty() => {
+                "an object needs the key, or name another with `--score COLUMN`".to_owned()
+            }
             None => format!("name it with `--score COLUMN`; there are {}", shown.join(", ")),
         };
         self.fail(format_args!("has no column `{}`", one_line(name, 40))).hint(hint)
+    }
+}
+
+/// The keys and values of a line, in its order. A map would keep the last of two values without a word.
+struct JsonRow(Vec<(String, Value)>);
+
+impl<'de> serde::Deserialize<'de> for JsonRow {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> serde::de::Visitor<'de> for Entries {
+            type Value = JsonRow;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<JsonRow, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(JsonRow(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 
@@ -263,7 +355,7 @@ mod tests {
     use super::*;
 
     fn columns() -> Columns {
-        Columns { id: "id".into(), score: "score".into(), cluster: "cluster".into() }
+        Columns { id: "id".into(), score: "score".into(), cluster: "cluster".into(), epoch: "epoch".into() }
     }
 
     fn read_text(name: &str, text: &str, ids: Ids) -> Result<String, Failure> {
@@ -295,7 +387,21 @@ mod tests {
             ("a.csv", "id,scor\na,1\n", "`/a.csv` has no column `score`"),
             ("a.csv", "id,score\na,NaN\n", "/a.csv, row 2: the score `NaN` is not a number"),
             ("a.csv", "id,score\n", "`/a.csv` has no rows"),
-            ("a.csv", "id,score\na\n", "`/a.csv` is not CSV"),
+            ("a.csv", "id,score\na\n", "/a.csv, row 2: it has 1 field, but the header names 2 columns"),
+            ("a.csv", "", "`/a.csv` is empty"),
+            ("a.csv", "id;score\na;1\n", "`/a.csv` separates its columns by semicolons"),
+            ("a.csv", "id\tscore\na\t1\n", "`/a.csv` separates its columns by tabs"),
+            ("a.csv", "id,score,score\na,1,0\n", "`/a.csv` has two columns `score`"),
+            ("a.csv", "id,score\na,1\nb,0\na,1\n", "/a.csv, row 4: the id `a` was already in row 2"),
+            (
+                "a.csv",
+                "id,epoch,score\na,0,1\na,1,0\na,0,1\n",
+                "/a.csv, row 4: the id `a` was already there with epoch 0 (its first row is 2)",
+            ),
+            ("a.jsonl", "[{\"id\":1,\"score\":1}]\n", "`/a.jsonl` is a JSON array, not JSON lines"),
+            ("a", " [\n{\"id\":1,\"score\":1}]\n", "`/a` is a JSON array, not JSON lines"),
+            ("a.jsonl", "{\"score\":1,\"score\":0}\n", "/a.jsonl, row 1: it has the key `score` twice"),
+            ("a.jsonl", "{}\n", "/a.jsonl, row 1: it has no `score`"),
             ("a.csv", "score\n1\n", "/a.csv, row 2: it has no `id`"),
             ("a.jsonl", "{\"id\":1}\n", "/a.jsonl, row 1: it has no `score`"),
             ("a.jsonl", "{\"id\":1,\"score\":1}\n[1]\n", "/a.jsonl, row 2: it is not a JSON object"),
@@ -304,9 +410,26 @@ mod tests {
         for (name, text, message) in cases {
             let failure = read_text(name, text, Ids::Required).unwrap_err();
             assert_eq!((failure.message.as_str(), failure.exit), (message, Exit::TaskInvalid));
+            assert!(failure.hint.is_some_and(|hint| !hint.ends_with("are ")), "{message}");
         }
         let hint = read_text("a.csv", "id,scor\na,1\n", Ids::Required).unwrap_err().hint;
         assert_eq!(hint.as_deref(), Some("did you mean `scor`?"));
         assert!(read_text("a.csv", "score\n1\n0\n", Ids::Optional).unwrap().starts_with("2 samples"));
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf_8_is_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, b"id,score\na,1\nb\xff,1\n").unwrap();
+        let failure = read(&path, &columns(), Ids::Required).unwrap_err();
+        assert!(failure.message.ends_with("a.csv, row 3: it is not UTF-8"), "{}", failure.message);
+        assert_eq!(failure.hint.as_deref(), Some("save the file as UTF-8"));
+    }
+
+    #[test]
+    fn rows_of_several_epochs_are_one_sample() {
+        let text = "id,epoch,score\na,0,1\nb,0,0\na,1,0\nb,1,1\n";
+        assert!(read_text("a.csv", text, Ids::Required).unwrap().starts_with("2 samples: 50.0%"));
     }
 }

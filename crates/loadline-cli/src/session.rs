@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::live::{Live, Name};
 use crate::models::{Choice, Settings};
 use crate::results;
-use crate::store::{Prefixes, record_failure};
+use crate::store::{record_failure, short_ids};
 use crate::tasks::{Ready, task_failure};
 use crate::ui::{self, Ui, count};
 
@@ -153,14 +153,14 @@ impl Session {
     }
 
     fn print(&self, report: &Report, ui: &Ui) -> Result<()> {
-        let prefixes = Prefixes::of(&self.store);
+        let ids = short_ids(&self.store);
         let mut out = ui.out();
         if self.json {
             for outcome in &report.outcomes {
                 out.json(&outcome.results.line())?;
             }
         } else {
-            results::table(report.outcomes.iter().map(|outcome| &outcome.results), &prefixes)
+            results::table(report.outcomes.iter().map(|outcome| &outcome.results), &ids)
                 .write(&mut out, 4)?;
         }
         out.finish()

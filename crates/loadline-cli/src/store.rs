@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use loadline_core::RunId;
-use loadline_evidence::{FindError, RecordError, RecordReader, Store};
+use loadline_evidence::{FindError, RecordError, RecordReader, ShortIds, Store};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, io_hint};
@@ -45,33 +44,9 @@ impl StoreArgs {
     }
 }
 
-/// The shortest beginnings (at least 4 digits) that tell the runs of a store apart.
-pub struct Prefixes {
-    ids: Vec<String>,
-}
-
-impl Prefixes {
-    /// Reads the names in the store's folder, and nothing else.
-    pub fn of(store: &Path) -> Self {
-        let names = std::fs::read_dir(store).into_iter().flatten().flatten();
-        let mut ids: Vec<String> = names
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.parse::<RunId>().is_ok())
-            .collect();
-        ids.sort_unstable();
-        Self { ids }
-    }
-
-    /// How a run is shown.
-    pub fn short(&self, run: &RunId) -> String {
-        let id = run.to_string();
-        let at = self.ids.partition_point(|other| *other < id);
-        let neighbours =
-            [at.checked_sub(1).and_then(|i| self.ids.get(i)), self.ids[at..].iter().find(|o| **o != id)];
-        let common = |other: &String| other.bytes().zip(id.bytes()).take_while(|(a, b)| a == b).count();
-        let longest = neighbours.into_iter().flatten().map(common).max().unwrap_or(0);
-        id.chars().take((longest + 1).max(4)).collect()
-    }
+/// The short names of a store's runs. Where the folder cannot be read the verb has said so already.
+pub fn short_ids(store: &Path) -> ShortIds {
+    Store::open(store).short_ids().unwrap_or_default()
 }
 
 /// What an error of a record means for the command.
@@ -85,11 +60,20 @@ pub fn record_failure(error: &RecordError) -> Failure {
             (Exit::Usage, None)
         }
         RecordError::Io { source, .. } | RecordError::Write { source, .. } => {
-            (Exit::Unexpected, io_hint(source))
+            (place_exit(source), io_hint(source))
         }
         _ => (Exit::Unexpected, None),
     };
     Failure::of(exit, error).maybe_hint(fallback).maybe_hint(error.hint())
+}
+
+/// A folder that cannot hold records was named wrongly; anything else is the machine's fault.
+fn place_exit(error: &std::io::Error) -> Exit {
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem => Exit::Usage,
+        _ => Exit::Unexpected,
+    }
 }
 
 /// What it means that a run was not found.
@@ -99,18 +83,22 @@ pub fn find_failure(error: &FindError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Error, ErrorKind};
+
     use super::*;
 
     #[test]
-    fn ids_are_as_short_as_the_store_allows() {
-        let id = |start: &str| format!("{start}{}", "0".repeat(32 - start.len()));
-        let prefixes = Prefixes { ids: vec![id("7f3a"), id("7f3b1"), id("7f3b2")] };
-        let short = |start: &str| prefixes.short(&id(start).parse().unwrap());
-        assert_eq!(short("7f3a"), "7f3a");
-        assert_eq!(short("7f3b1"), "7f3b1");
-        assert_eq!(short("7f3b2"), "7f3b2");
-        // A run that is not in the store (another one's folder) is told apart all the same.
-        assert_eq!(short("7f3b3"), "7f3b3");
-        assert_eq!(short("0123"), "0123");
+    fn a_store_that_cannot_be_used_is_the_command_lines_fault_and_has_advice() {
+        for (kind, exit) in [
+            (ErrorKind::NotADirectory, Exit::Usage),
+            (ErrorKind::AlreadyExists, Exit::Usage),
+            (ErrorKind::PermissionDenied, Exit::Usage),
+            (ErrorKind::ReadOnlyFilesystem, Exit::Usage),
+            (ErrorKind::StorageFull, Exit::Unexpected),
+        ] {
+            let error = RecordError::Io { action: "create", path: "runs".into(), source: Error::from(kind) };
+            let failure = record_failure(&error);
+            assert!(failure.exit == exit && failure.hint.is_some(), "{failure:?}");
+        }
     }
 }

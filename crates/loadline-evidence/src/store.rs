@@ -18,6 +18,7 @@ use crate::reader::{RecordReader, open_log, parse_row, parse_spec, spec_digest};
 use crate::replay::{Replayed, is_sample, replay};
 use crate::scan::Tail;
 use crate::seal::Seal;
+use crate::short::ShortIds;
 use crate::verify::{Verified, verify_on};
 use crate::writer::{RecordWriter, Start};
 
@@ -293,19 +294,12 @@ impl Store {
         }
     }
 
-    /// The shortest prefix, of 4 digits or more, that names this run and no other in the store.
+    /// The short names of all runs.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn short_id(&self, run: &RunId) -> Result<String, RecordError> {
-        let id = run.to_string();
-        let shared = |other: &RunId| {
-            let other = other.to_string();
-            id.chars().zip(other.chars()).take_while(|(a, b)| a == b).count()
-        };
-        let others = self.runs()?.into_iter().filter(|other| other != run);
-        let length = others.map(|other| shared(&other) + 1).max().unwrap_or(0).max(4);
-        Ok(id[..length.min(id.len())].to_owned())
+    pub fn short_ids(&self) -> Result<ShortIds, RecordError> {
+        Ok(ShortIds::new(self.runs()?))
     }
 
     /// The ids of all runs that have a log, in order. No log is opened.

@@ -38,7 +38,8 @@ pub struct Verified {
 }
 
 /// Checks a record: every frame's check, every checkpoint, the root, the seal; that the first row is the specification
-/// and names the folder; that no other row is one; and that no sample is answered twice.
+/// and names the folder; that no other row is one; that each sample's row is one of those that the specification asks for;
+/// and that no sample is answered twice.
 ///
 /// # Errors
 /// [`RecordError::Damaged`] with the place when anything differs; otherwise when the record cannot be read.
@@ -156,8 +157,8 @@ fn folder_run(dir: &Path) -> Option<RunId> {
 struct RowCheck {
     named: Option<RunId>,
     spec: Option<(EvalSpec, RunId)>,
-    /// By half a digest of id and epoch: whether it was answered.
-    seen: HashMap<[u8; 16], bool>,
+    /// By index and epoch: whether it was answered.
+    seen: HashMap<(u64, u32), bool>,
 }
 
 impl RowCheck {
@@ -181,14 +182,28 @@ impl RowCheck {
         Ok(row)
     }
 
-    /// A sample that failed may be asked again in a later row; one that was answered may not.
+    /// A sample is one of those that the specification asks for. One that failed may be asked again in a later row;
+    /// one that was answered may not.
     fn check_sample(&mut self, sample: &SampleRecord) -> Result<(), String> {
-        let digest = Digest::of_parts("sample", &[sample.id.as_bytes(), &sample.epoch.to_be_bytes()]);
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest.0[..16]);
-        if self.seen.insert(key, sample.error.is_none()) == Some(true) {
-            let id = one_line(&sample.id, 80);
-            return Err(format!("sample `{id}`, epoch {}, is answered a second time", sample.epoch));
+        let named = || format!("sample `{}`, epoch {},", one_line(&sample.id, 80), sample.epoch);
+        let spec = self.spec.as_ref().map(|(spec, _)| spec).ok_or("a sample before the specification")?;
+        if sample.index >= spec.samples {
+            return Err(format!(
+                "{} has index {}, but the run has {} samples",
+                named(),
+                sample.index,
+                spec.samples
+            ));
+        }
+        if sample.epoch >= spec.epochs {
+            return Err(format!(
+                "{} is one epoch too many: the run has {}, counted from 0",
+                named(),
+                spec.epochs
+            ));
+        }
+        if self.seen.insert((sample.index, sample.epoch), sample.error.is_none()) == Some(true) {
+            return Err(format!("{} is answered a second time", named()));
         }
         Ok(())
     }

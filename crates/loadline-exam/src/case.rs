@@ -150,3 +150,15 @@ pub fn test_outcomes(
     };
     Ok(case.evidence.iter().map(|evidence| (evidence.test.clone(), outcome(evidence))).collect())
 }
+
+/// On what a compute declaration rests: the weakest basis of its entries.
+pub fn compute_basis(ledger: Option<&Ledger>) -> Basis {
+    let weakness = |basis: &Basis| match basis {
+        Basis::Verified => 0,
+        Basis::Inferred => 1,
+        Basis::SelfReported => 2,
+        Basis::Absent => 3,
+    };
+    let bases = ledger.into_iter().flat_map(|ledger| &ledger.entries).map(|entry| entry.basis);
+    bases.max_by_key(weakness).unwrap_or(Basis::Absent)
+}

@@ -8,6 +8,8 @@ pub mod attest;
 pub mod bundle;
 pub mod case;
 pub mod entry;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod manifest;
 pub mod rescore;
 pub mod seed;

@@ -12,7 +12,7 @@ use loadline_evidence::{RecordError, RecordReader};
 use serde::Serialize;
 use serde_json::Map;
 
-use crate::results::{LightRow, ResultsError};
+use crate::results::{LightRow, ResultsError, check_place};
 use crate::run::done::Done;
 
 /// The shape of an export.
@@ -133,9 +133,10 @@ fn answered(record: &RecordReader) -> Result<Done, ExportError> {
         let Some(payload) = row.payload else { continue };
         let row: LightRow<'_> = serde_json::from_slice(payload)
             .map_err(|source| ResultsError::Row { run: record.run(), source })?;
-        if let Some(sample) = row.sample
-            && sample.error.is_none()
-        {
+        let Some(sample) = row.sample else { continue };
+        let (place, is_error) = ((sample.index, sample.epoch), sample.error.is_some());
+        check_place(record.run(), (&sample.id, place, is_error), &done)?;
+        if !is_error {
             done.insert(sample.index, sample.epoch);
         }
     }

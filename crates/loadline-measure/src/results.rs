@@ -19,7 +19,7 @@ pub(crate) use accumulate::MetricAccumulator;
 pub(crate) use grouped::Grouped;
 pub use line::{MetricLine, ResultLine};
 pub(crate) use row::LightRow;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, check_place};
 
 use crate::task::Scorer;
 
@@ -36,6 +36,8 @@ pub struct RunResults {
     pub total: u64,
     /// Samples given up and not answered since (each epoch counts).
     pub errors: u64,
+    /// What the first sample that was given up was given up for, made safe for showing; none when none is left.
+    pub first_error: Option<String>,
     /// Tokens read and written for all answers.
     pub usage: Usage,
     /// How often the intervals hold the true value.
@@ -84,6 +86,20 @@ pub enum ResultsError {
         /// What is wrong with it.
         why: String,
     },
+    /// A row that no command of the specification writes.
+    #[error("run {run}, sample `{sample}` (index {index}, epoch {epoch}) {why}")]
+    Place {
+        /// The run.
+        run: RunId,
+        /// The sample, made safe for showing.
+        sample: String,
+        /// Its place in the task.
+        index: u64,
+        /// Its repetition.
+        epoch: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Scores need all epochs of a sample together, and so the task.
     #[error(
         "task `{task}` scores all epochs of a sample together: its results need the task, not only the record"
@@ -99,8 +115,10 @@ impl ResultsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Record(error) => error.hint(),
+            Self::Row { .. } | Self::Score { .. } | Self::Place { .. } => {
+                Some("`loadline record verify` checks the whole record".to_owned())
+            }
             Self::NeedsTask { .. } => Some("`loadline measure` with the same task prints them".to_owned()),
-            _ => None,
         }
     }
 }

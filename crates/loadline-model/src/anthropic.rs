@@ -1,6 +1,5 @@
 //! Anthropic's messages.
 
-use bytes::Bytes;
 use hyper::Uri;
 use hyper::body::Incoming;
 use hyper::header::HeaderName;
@@ -206,7 +205,7 @@ impl Anthropic {
         }
     }
 
-    fn whole(&self, body: &Bytes) -> Result<ModelOutput, ModelError> {
+    fn whole(&self, body: &[u8]) -> Result<ModelOutput, ModelError> {
         let reply: Reply = self.transport.parse(body)?;
         self.transport.answered();
         Ok(ModelOutput {
@@ -220,12 +219,10 @@ impl Anthropic {
     /// Reads a stream to its end. One that ends before `message_stop` is cut short.
     async fn streamed(&self, mut body: Incoming) -> Result<ModelOutput, ModelError> {
         let transport = &self.transport;
-        let (mut parser, mut bytes, mut done) = (Parser::default(), 0, false);
+        let (mut parser, mut room, mut done) = (Parser::default(), transport.room(), false);
         let (mut text, mut stop, mut tokens) = (String::new(), None, Tokens::default());
         while !done {
-            let Some(piece) = transport.piece(&mut body).await? else { break };
-            bytes += piece.len();
-            transport.within_limit(bytes)?;
+            let Some(piece) = transport.piece(&mut body, &mut room).await? else { break };
             parser.feed(&piece, |event| {
                 let data = event.data.as_bytes();
                 let event: Event = transport.parse(data)?;

@@ -17,7 +17,7 @@ const QUOTE: usize = 300;
 pub(crate) struct Complaint {
     /// In the server's words; may be empty.
     pub(crate) message: String,
-    /// `type` and `code`, joined by a space; may be empty.
+    /// `type`, `code` and `details.error_code`, joined by spaces; may be empty.
     pub(crate) code: String,
 }
 
@@ -44,16 +44,32 @@ impl Complaint {
             serde_json::Value::Array(list) if !list.is_empty() => Some(list[0].to_string()),
             _ => None,
         })?;
-        let code = [&error["type"], &error["code"]].into_iter().filter_map(|code| match code {
-            serde_json::Value::String(code) => Some(Cow::from(code)),
-            serde_json::Value::Number(code) => Some(code.to_string().into()),
-            _ => None,
-        });
+        let code = [&error["type"], &error["code"], &error["details"]["error_code"]].into_iter().filter_map(
+            |code| match code {
+                serde_json::Value::String(code) => Some(Cow::from(code)),
+                serde_json::Value::Number(code) => Some(code.to_string().into()),
+                _ => None,
+            },
+        );
         Some(Self { code: code.collect::<Vec<_>>().join(" "), ..Self::quoting(&message) })
     }
 
     fn quoting(text: &str) -> Self {
         Self { message: one_line(text, QUOTE), code: String::new() }
+    }
+
+    /// Whether a quota or a spending limit is used up: it does not come back within a run. `billing` in the words
+    /// alone is also said of a passing rate limit.
+    fn says_spent(&self) -> bool {
+        let code = self.code.to_ascii_lowercase();
+        code.contains("billing")
+            || self.says(&[
+                "insufficient_quota",
+                "spend_limit",
+                "spend limit",
+                "credit balance is too low",
+                "specified api usage limits",
+            ])
     }
 
     fn says(&self, words: &[&str]) -> bool {
@@ -98,8 +114,7 @@ pub(crate) fn kind(status: StatusCode, complaint: &Complaint) -> ModelErrorKind 
         Malformed, NotFound, RateLimited, Refused, Server, Timeout, TooLong, Unauthorized, Unsupported,
     };
     match status.as_u16() {
-        // A spent quota does not come back within a run.
-        429 if complaint.says(&["insufficient_quota", "billing"]) => Unauthorized,
+        400 | 429 if complaint.says_spent() => Unauthorized,
         429 | 529 => RateLimited,
         200..=299 | 503 if complaint.says(&["overloaded", "rate_limit"]) => RateLimited,
         200..=299 if complaint.says(&["server_error", "internal", "api_error", "timeout"]) => Server,
@@ -151,6 +166,11 @@ pub(crate) fn reply(
 
 /// Advice that the server's words call for, whatever the status.
 fn hint(complaint: &Complaint) -> Option<String> {
+    if complaint.says_spent() {
+        return Some(
+            "raise the account's limit or wait until it is renewed; the same command then resumes".to_owned(),
+        );
+    }
     if complaint.says(&["max_completion_tokens"]) {
         return Some("try --model-arg max_tokens_field=max_completion_tokens".to_owned());
     }
@@ -169,8 +189,9 @@ fn hint(complaint: &Complaint) -> Option<String> {
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    if let Some(ms) = text("retry-after-ms").and_then(number) {
-        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+    let ms = text("retry-after-ms").and_then(number);
+    if let Some(wait) = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()) {
+        return Some(wait);
     }
     let wait = text(RETRY_AFTER.as_str())?;
     if let Some(seconds) = number(wait) {
@@ -232,6 +253,21 @@ mod tests {
             (422, r#"{"detail": [{"loc": ["body"], "msg": "field required"}]}"#, Refused),
             (429, r#"{"error": {"message": "slow down", "code": "rate_limit_exceeded"}}"#, RateLimited),
             (429, r#"{"error": {"message": "m", "code": "insufficient_quota"}}"#, Unauthorized),
+            (
+                429,
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#,
+                Unauthorized,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
+                Unauthorized,
+            ),
+            (
+                429,
+                r#"{"error": {"message": "Slow down; see your billing page", "code": "rate_limit_exceeded"}}"#,
+                RateLimited,
+            ),
             (500, "oops", Server),
             (501, "This server does not support completions", Unsupported),
             (503, r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#, Server),
@@ -288,7 +324,12 @@ mod tests {
         let server = ("date", "Sun, 06 Nov 1994 08:50:00 GMT");
         assert_eq!(wait(&[("retry-after", date), server]), Some(Duration::from_secs(7)));
         assert_eq!(wait(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")]), Some(Duration::ZERO));
-        for nonsense in ["soon", "-3", "NaN", "1e400", ""] {
+        assert_eq!(wait(&[("retry-after", "1e15")]), Some(Duration::from_secs(1_000_000_000_000_000)));
+        for out_of_range in ["-1", "1e30", "99999999999999999999999", "soon"] {
+            let fallback = wait(&[("retry-after-ms", out_of_range), ("retry-after", "9")]);
+            assert_eq!(fallback, Some(Duration::from_secs(9)), "{out_of_range}");
+        }
+        for nonsense in ["soon", "-3", "NaN", "1e400", "", "99999999999999999999"] {
             assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
         }
         assert_eq!(wait(&[]), None);

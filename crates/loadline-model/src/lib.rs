@@ -15,6 +15,7 @@ pub mod hub;
 mod key;
 mod openai;
 mod options;
+mod room;
 mod sse;
 mod transport;
 mod web;

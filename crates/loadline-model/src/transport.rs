@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
-    CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RANGE, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, RANGE, USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
@@ -22,9 +23,7 @@ use crate::base_url::BaseUrl;
 use crate::classify::{self, Complaint};
 use crate::connect::{self, Dial};
 use crate::options::Environment;
-
-/// Largest answer that is read, in bytes.
-const BODY_LIMIT: usize = 64 << 20;
+use crate::room::{BODY_LIMIT, Body, Room, TooBig, Turns};
 
 /// Largest error body that is read, in bytes.
 const ERROR_LIMIT: usize = 1 << 20;
@@ -51,6 +50,7 @@ pub(crate) struct KeySource {
 /// A connection to one endpoint.
 pub(crate) struct Transport {
     client: Client<Dial, Full<Bytes>>,
+    turns: Turns,
     base: BaseUrl,
     models: Uri,
     headers: HeaderMap,
@@ -67,9 +67,9 @@ pub(crate) struct Transport {
 }
 
 /// A 2xx answer.
-pub(crate) enum Answer {
+pub(crate) enum Answer<'a> {
     /// The whole body.
-    Whole(Bytes),
+    Whole(Body<Room<'a>>),
     /// A stream of events that is still coming in.
     Events(Incoming),
 }
@@ -85,6 +85,8 @@ impl Transport {
         let way = connect::way(&base, environment)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Without it any content coding would be welcome (RFC 9110, section 12.5.3).
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("loadline/", env!("CARGO_PKG_VERSION"))));
         let host = HeaderValue::from_str(base.authority().as_str());
         headers.insert(HOST, host.map_err(|_| internal("the host is not a header value"))?);
@@ -109,6 +111,7 @@ impl Transport {
         let models = base.join("/models")?;
         Ok(Self {
             client,
+            turns: Turns::new(),
             base,
             models,
             headers,
@@ -139,11 +142,15 @@ impl Transport {
     }
 
     /// Makes one attempt: any status but 2xx, and any web page, is an error.
-    pub(crate) async fn post(&self, uri: &Uri, body: Vec<u8>) -> Result<Answer, ModelError> {
+    pub(crate) async fn post(&self, uri: &Uri, body: Vec<u8>) -> Result<Answer<'_>, ModelError> {
         let response = self.send(self.request(Method::POST, uri, Bytes::from(body))).await?;
         if !response.status().is_success() {
             let error = self.refusal(response).await;
             return Err(self.advise(error, uri).await);
+        }
+        let status = response.status();
+        if let Some(coding) = coding(response.headers()) {
+            return Err(self.encoded(&coding));
         }
         let content_type =
             response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -151,6 +158,9 @@ impl Transport {
             return Ok(Answer::Events(response.into_body()));
         }
         let body = self.read(response.into_body(), BODY_LIMIT).await?;
+        if body.is_empty() && status != StatusCode::OK {
+            return Err(self.strange(&format!("{} answered {status}, and no answer came with it", self.base)));
+        }
         if classify::looks_like_html(&body) { Err(self.web_page(&body)) } else { Ok(Answer::Whole(body)) }
     }
 
@@ -198,42 +208,56 @@ impl Transport {
         let response = self.send(request).await?;
         let status = response.status().as_u16();
         let body = self.read(response.into_body(), most).await?;
-        // A first piece alone is not measured while it is read.
-        if body.len() > most { Err(self.too_big(most)) } else { Ok((status, body)) }
+        Ok((status, Bytes::copy_from_slice(&body)))
     }
 
     /// The error for a response whose status is not what was hoped for.
     pub(crate) async fn refusal(&self, response: Response<Incoming>) -> ModelError {
         let (parts, body) = response.into_parts();
         // What the status says stands, even when the words behind it do not arrive.
-        let body = self.read(body, ERROR_LIMIT).await.unwrap_or_default();
+        let read = self.read(body, ERROR_LIMIT).await.ok();
+        let body = read.as_deref().filter(|_| coding(&parts.headers).is_none()).unwrap_or_default();
         let mask = |text: &str| self.mask(text);
-        classify::reply(parts.status, &parts.headers, &body, &self.base.to_string(), &mask)
+        classify::reply(parts.status, &parts.headers, body, &self.base.to_string(), &mask)
     }
 
     /// Reads a body whole, up to `limit` bytes.
-    async fn read(&self, mut body: Incoming, limit: usize) -> Result<Bytes, ModelError> {
-        let mut first = Bytes::new();
-        let mut all = BytesMut::new();
+    async fn read(&self, mut body: Incoming, limit: usize) -> Result<Body<Room<'_>>, ModelError> {
+        let (mut first, mut all, mut room) = (Bytes::new(), BytesMut::new(), self.turns.room(limit));
         if usize::try_from(body.size_hint().lower()).is_ok_and(|size| size > limit) {
-            return Err(self.too_big(limit));
+            return Err(self.too_big(&TooBig(limit)));
         }
-        while let Some(bytes) = self.piece(&mut body).await? {
+        while let Some(bytes) = self.piece(&mut body, &mut room).await? {
             if first.is_empty() && all.is_empty() {
                 first = bytes;
                 continue;
             }
             all.extend_from_slice(&std::mem::take(&mut first));
             all.extend_from_slice(&bytes);
-            if all.len() > limit {
-                return Err(self.too_big(limit));
-            }
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok(room.of(if all.is_empty() { first } else { all.freeze() }))
     }
 
-    /// The next piece of a body, or `None` at its end.
-    pub(crate) async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ModelError> {
+    /// Room for an answer that is read piece by piece.
+    pub(crate) fn room(&self) -> Room<'_> {
+        self.turns.room(BODY_LIMIT)
+    }
+
+    /// The next piece of an answer, or `None` at its end.
+    pub(crate) async fn piece(
+        &self,
+        body: &mut Incoming,
+        room: &mut Room<'_>,
+    ) -> Result<Option<Bytes>, ModelError> {
+        let piece = self.next_piece(body).await?;
+        if let Some(bytes) = &piece {
+            room.grow(bytes.len()).await.map_err(|big| self.too_big(&big))?;
+        }
+        Ok(piece)
+    }
+
+    /// The next piece of any body, which the caller does not keep.
+    pub(crate) async fn next_piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, ModelError> {
         loop {
             match body.frame().await {
                 None => return Ok(None),
@@ -245,11 +269,6 @@ impl Transport {
                 }
             }
         }
-    }
-
-    /// The limit on the answers of a stream, which is read piece by piece.
-    pub(crate) fn within_limit(&self, bytes: usize) -> Result<(), ModelError> {
-        if bytes > BODY_LIMIT { Err(self.too_big(BODY_LIMIT)) } else { Ok(()) }
     }
 
     /// Reads a JSON answer.
@@ -279,11 +298,15 @@ impl Transport {
         }
         let message =
             format!("{} sent JSON that is not an answer ({why}): {}", self.base, one_line(&body, 100));
-        // One odd answer may be a gateway's; several and never a good one is the wrong endpoint.
+        self.strange(&message)
+    }
+
+    /// One odd answer may be a gateway's; several and never a good one is the wrong endpoint.
+    fn strange(&self, message: &str) -> ModelError {
         let strange = self.strange.fetch_add(1, Relaxed) + 1;
         let wrong_place = strange >= STRANGE_LIMIT && !self.has_answered.load(Relaxed);
         let kind = if wrong_place { ModelErrorKind::NotFound } else { ModelErrorKind::Malformed };
-        self.error(kind, &message)
+        self.error(kind, message)
             .with_hint("does this endpoint speak the protocol? Check --base-url and --model")
     }
 
@@ -296,7 +319,20 @@ impl Transport {
             .with_hint("is --base-url right? It usually ends in /v1, for example http://127.0.0.1:8000/v1")
     }
 
-    fn too_big(&self, limit: usize) -> ModelError {
+    /// An answer in a content coding. None was asked for: `Accept-Encoding` says so.
+    fn encoded(&self, coding: &str) -> ModelError {
+        let transient = self.has_answered.load(Relaxed);
+        let kind = if transient { ModelErrorKind::Malformed } else { ModelErrorKind::NotFound };
+        self.error(
+            kind,
+            &format!("{} sent an answer encoded as `{coding}`, although none was asked for", self.base),
+        )
+        .with_hint(
+            "a proxy on the way may do that: turn it off there, or name the endpoint itself in --base-url",
+        )
+    }
+
+    fn too_big(&self, &TooBig(limit): &TooBig) -> ModelError {
         let most = if limit < 1 << 20 { format!("{limit} bytes") } else { format!("{} MiB", limit >> 20) };
         let message = format!("{} sent more than {most}, which is more than is read", self.base);
         self.error(ModelErrorKind::Refused, &message)
@@ -387,6 +423,15 @@ impl Transport {
             };
             return self.error(kind, &format!("no secure connection to {base}: {why}")).with_hint(hint);
         }
+        if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse_too_large) {
+            let message = format!(
+                "{base} sent more than {HEADERS_LIMIT} headers, or more than {} KiB of them",
+                HEADER_BYTES_LIMIT >> 10
+            );
+            return self.error(ModelErrorKind::Malformed, &message).with_hint(
+                "something on the way may add them (cookies, traces): name the endpoint itself in --base-url",
+            );
+        }
         if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
             let spoke = self.has_answered.load(Relaxed);
             let kind = if spoke { ModelErrorKind::Malformed } else { ModelErrorKind::NotFound };
@@ -413,6 +458,12 @@ impl Transport {
         let kind = if ended { ModelErrorKind::Malformed } else { ModelErrorKind::Connection };
         self.error(kind, &format!("the answer of {} was cut short: {}", self.base, chain(error)))
     }
+}
+
+/// The content coding of a body, when it has one.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let coding = one_line(&String::from_utf8_lossy(headers.get(CONTENT_ENCODING)?.as_bytes()), 40);
+    (!coding.is_empty() && !coding.eq_ignore_ascii_case("identity")).then_some(coding)
 }
 
 fn internal(message: &str) -> ModelError {

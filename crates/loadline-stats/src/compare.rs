@@ -106,6 +106,17 @@ pub struct Discordant {
     pub b_only: u64,
 }
 
+/// A posterior probability with how it was computed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Probability {
+    /// Between 0 and 1.
+    pub value: f64,
+    /// The posterior.
+    pub method: Method,
+    /// Scores (for pairs: pairs) it comes from.
+    pub n: u64,
+}
+
 /// Two models compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -120,7 +131,7 @@ pub struct Comparison {
     pub p_value: Option<PValue>,
     /// The probability that A's true mean is higher, from the Beta or Dirichlet posterior; right-or-wrong scores
     /// without clusters only.
-    pub probability_a_higher: Option<f64>,
+    pub probability_a_higher: Option<Probability>,
     /// Paired right-or-wrong scores without clusters only.
     pub discordant: Option<Discordant>,
     /// Pairs of scores compared; `None` when the two sides are independent.
@@ -223,7 +234,11 @@ fn paired_counts(
         verdict: verdict(&difference, options),
         difference,
         p_value: Some(PValue { value: table.mcnemar_exact(), test: Test::McNemar }),
-        probability_a_higher: Some(table.probability_a_higher()),
+        probability_a_higher: Some(Probability {
+            value: table.probability_a_higher(),
+            method: Method::Dirichlet,
+            n: table.n(),
+        }),
         discordant: Some(Discordant { a_only: table.a_only(), b_only: table.b_only() }),
         pairs: Some(table.n()),
     })
@@ -301,7 +316,12 @@ pub fn independent(a: &Accumulator, b: &Accumulator, options: Options) -> Result
             let p_value = PValue { value: unpaired::score_test(p, q), test: Test::Score };
             let posterior = unpaired::beta_posteriors(p, q, options.level);
             let interval = unpaired::newcombe(p, q, options.level);
-            (interval, Some(p_value), Some(posterior.probability_a_higher))
+            let probability = Probability {
+                value: posterior.probability_a_higher,
+                method: posterior.difference.method,
+                n: posterior.difference.n,
+            };
+            (interval, Some(p_value), Some(probability))
         }
         _ => {
             let (difference, p_value) = welch((a, &estimate_a), (b, &estimate_b), options.level);

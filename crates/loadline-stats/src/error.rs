@@ -30,8 +30,8 @@ pub enum StatsError {
         /// The score.
         value: f64,
     },
-    /// A confidence level outside (0, 1).
-    #[error("the confidence level {value} is not between 0 and 1")]
+    /// A confidence level out of range.
+    #[error("the confidence level {value} is not between 0.001 and 0.999999")]
     Level {
         /// The level.
         value: f64,

@@ -203,7 +203,8 @@ impl Level {
 
     /// What is left outside, both tails together.
     pub fn alpha(self) -> f64 {
-        1.0 - self.0
+        // To 12 decimals: 1 - 0.95 is 0.050000000000000044, which nobody means.
+        ((1.0 - self.0) * 1e12).round() / 1e12
     }
 
     /// The normal quantile that leaves half of [`alpha`](Level::alpha) above it (1.96 at 95 %).

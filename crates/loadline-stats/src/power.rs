@@ -32,6 +32,16 @@ impl Design {
         Ok(Self { alpha, power })
     }
 
+    /// The level of the two-sided test.
+    pub fn alpha(self) -> f64 {
+        self.alpha
+    }
+
+    /// The probability that the test finds the planned difference.
+    pub fn power(self) -> f64 {
+        self.power
+    }
+
     fn z_sum(self) -> f64 {
         normal_quantile(1.0 - 0.5 * self.alpha) + normal_quantile(self.power)
     }

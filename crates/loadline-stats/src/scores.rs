@@ -12,22 +12,13 @@ use crate::estimate::{Estimate, Level};
 use crate::summary::Accumulator;
 pub use error::{ScoresError, Shown};
 
-/// What it means when a sample's id occurs more than once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Repeats {
-    /// A mistake in the input.
-    #[default]
-    Refuse,
-    /// The sample was answered in several epochs: an estimate takes each sample for a cluster, a comparison takes
-    /// each sample's mean.
-    Epochs,
-}
-
 /// The per-sample scores of one run, in the order of their rows.
+///
+/// A sample may be there in several epochs, when its rows say which: an estimate then takes each sample for a
+/// cluster, a comparison takes each sample's mean. The same id without another epoch is a mistake.
 #[derive(Clone, Debug)]
 pub struct ScoreTable {
     source: String,
-    repeats: Repeats,
     samples: Vec<SampleScores>,
     by_id: BTreeMap<Box<str>, usize>,
 }
@@ -36,6 +27,8 @@ pub struct ScoreTable {
 struct SampleScores {
     id: Box<str>,
     row: u64,
+    /// The epochs that its rows name, rising.
+    epochs: Vec<u64>,
     scores: Vec<f64>,
     unscored: u64,
     cluster: Option<Box<str>>,
@@ -64,18 +57,18 @@ fn read_score(text: &str) -> Result<Option<f64>, ()> {
 
 impl ScoreTable {
     /// A table without rows; `source_name` (a file name, a run's id) goes into error messages.
-    pub fn new(source_name: impl Into<String>, repeats: Repeats) -> Self {
-        Self { source: source_name.into(), repeats, samples: Vec::new(), by_id: BTreeMap::new() }
+    pub fn new(source_name: impl Into<String>) -> Self {
+        Self { source: source_name.into(), samples: Vec::new(), by_id: BTreeMap::new() }
     }
 
     /// Adds a row as it stands in a file. `row` is its number for error messages. An empty cluster is none.
     ///
     /// # Errors
-    /// [`ScoresError::NotANumber`] and those of [`push`](ScoreTable::push).
+    /// [`ScoresError::NotANumber`], [`ScoresError::NotAnEpoch`] and those of [`push`](ScoreTable::push).
     pub fn push_text(
         &mut self,
         row: u64,
-        id: &str,
+        (id, epoch): (&str, Option<&str>),
         score: &str,
         cluster: Option<&str>,
     ) -> Result<(), ScoresError> {
@@ -84,18 +77,26 @@ impl ScoreTable {
             row,
             text: Shown::new(score),
         })?;
-        self.push(row, id, value, cluster)
+        let epoch = epoch.map(|text| {
+            text.trim().parse::<u64>().map_err(|_| ScoresError::NotAnEpoch {
+                source_name: self.source.clone(),
+                row,
+                text: Shown::new(text),
+            })
+        });
+        self.push(row, (id, epoch.transpose()?), value, cluster)
     }
 
-    /// Adds a row with a score, or with none for an unscored sample.
+    /// Adds a row with a score, or with none for an unscored sample. `epoch` says which repetition of the sample it
+    /// is, where there are several.
     ///
     /// # Errors
     /// [`ScoresError::NotANumber`] for NaN, infinities and numbers beyond ±1e100; [`ScoresError::EmptyId`];
-    /// [`ScoresError::DuplicateId`] unless repeats are epochs; [`ScoresError::ClusterConflict`].
+    /// [`ScoresError::DuplicateId`] unless it is another epoch; [`ScoresError::ClusterConflict`].
     pub fn push(
         &mut self,
         row: u64,
-        id: &str,
+        (id, epoch): (&str, Option<u64>),
         score: Option<f64>,
         cluster: Option<&str>,
     ) -> Result<(), ScoresError> {
@@ -108,10 +109,14 @@ impl ScoreTable {
         }
         let cluster = cluster.filter(|key| !key.is_empty());
         let index = match self.by_id.get(id) {
-            Some(index) => self.check_repeat(*index, row, cluster)?,
+            Some(index) => self.check_repeat(*index, row, epoch, cluster)?,
             None => self.insert(row, id, cluster),
         };
         if let Some(sample) = self.samples.get_mut(index) {
+            if let Some(epoch) = epoch {
+                let place = sample.epochs.partition_point(|other| *other < epoch);
+                sample.epochs.insert(place, epoch);
+            }
             match score {
                 Some(value) => sample.scores.push(value),
                 None => sample.unscored += 1,
@@ -123,19 +128,35 @@ impl ScoreTable {
     fn insert(&mut self, row: u64, id: &str, cluster: Option<&str>) -> usize {
         let index = self.samples.len();
         let cluster = cluster.map(Into::into);
-        self.samples.push(SampleScores { id: id.into(), row, scores: Vec::new(), unscored: 0, cluster });
+        self.samples.push(SampleScores {
+            id: id.into(),
+            row,
+            epochs: Vec::new(),
+            scores: Vec::new(),
+            unscored: 0,
+            cluster,
+        });
         self.by_id.insert(id.into(), index);
         index
     }
 
-    fn check_repeat(&self, index: usize, row: u64, cluster: Option<&str>) -> Result<usize, ScoresError> {
+    fn check_repeat(
+        &self,
+        index: usize,
+        row: u64,
+        epoch: Option<u64>,
+        cluster: Option<&str>,
+    ) -> Result<usize, ScoresError> {
         let Some(first) = self.samples.get(index) else { return Ok(index) };
-        if self.repeats == Repeats::Refuse {
+        // Without its epoch a row could be any of them.
+        let is_another = epoch.is_some_and(|epoch| first.epochs.binary_search(&epoch).is_err());
+        if !is_another || first.epochs.is_empty() {
             return Err(ScoresError::DuplicateId {
                 source_name: self.source.clone(),
                 row,
                 first_row: first.row,
                 id: Shown::new(&first.id),
+                epoch,
             });
         }
         if first.cluster.as_deref() != cluster {
@@ -289,9 +310,9 @@ mod tests {
     use super::*;
 
     fn table(name: &str, rows: &[(&str, &str)]) -> Result<ScoreTable, ScoresError> {
-        let mut table = ScoreTable::new(name, Repeats::Refuse);
+        let mut table = ScoreTable::new(name);
         for (row, (id, score)) in (2..).zip(rows) {
-            table.push_text(row, id, score, None)?;
+            table.push_text(row, (id, None), score, None)?;
         }
         Ok(table)
     }
@@ -322,12 +343,21 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_id_is_refused_with_both_rows_or_taken_for_an_epoch() {
+    fn a_repeated_id_is_refused_unless_it_is_another_epoch() {
         let twice = table("a.csv", &[("x", "1"), ("y", "0"), ("x", "1")]);
         assert_eq!(message(twice), "a.csv, row 4: the id `x` was already in row 2");
-        let mut epochs = ScoreTable::new("a.csv", Repeats::Epochs);
-        for (row, (id, score)) in (1..).zip([("x", 1.0), ("y", 0.0), ("x", 0.0), ("y", 0.0), ("z", 1.0)]) {
-            epochs.push(row, id, Some(score), None).unwrap();
+        let mut epochs = ScoreTable::new("a.csv");
+        for (row, (id, epoch, score)) in
+            (1..).zip([("x", "1", "1"), ("y", "0", "0"), ("x", "0", "0"), ("y", "1", "0"), ("z", "0", "1")])
+        {
+            epochs.push_text(row, (id, Some(epoch)), score, None).unwrap();
+        }
+        for (epoch, words) in [
+            (Some("1"), "a.csv, row 6: the id `x` was already there with epoch 1 (its first row is 1)"),
+            (None, "a.csv, row 6: the id `x` was already in row 1"),
+            (Some("one"), "a.csv, row 6: the epoch `one` is not a whole number"),
+        ] {
+            assert_eq!(message(epochs.push_text(6, ("x", epoch), "1", None)), words);
         }
         let estimate = epochs.estimate(Level::P95).unwrap();
         assert_eq!((estimate.n, estimate.clusters), (5, Some(3)));
@@ -337,9 +367,9 @@ mod tests {
 
     #[test]
     fn an_empty_cluster_is_none() {
-        let mut table = ScoreTable::new("a.csv", Repeats::Refuse);
+        let mut table = ScoreTable::new("a.csv");
         for (row, score) in [(2, "1"), (3, "0"), (4, "1")] {
-            table.push_text(row, &row.to_string(), score, Some("")).unwrap();
+            table.push_text(row, (&row.to_string(), None), score, Some("")).unwrap();
         }
         assert_eq!(table.estimate(Level::P95).unwrap().clusters, None);
     }
@@ -347,8 +377,8 @@ mod tests {
     #[test]
     fn clusters_must_agree() {
         let side = |name: &str, cluster| {
-            let mut table = ScoreTable::new(name, Repeats::Refuse);
-            table.push(1, "x", Some(1.0), cluster).unwrap();
+            let mut table = ScoreTable::new(name);
+            table.push(1, ("x", None), Some(1.0), cluster).unwrap();
             table
         };
         let conflict = pair(&side("a", Some("p1")), &side("b", Some("p2")));
@@ -360,7 +390,7 @@ mod tests {
     #[test]
     fn empty_sides_and_strangers_are_told_apart() {
         let full = table("a.csv", &[("x1", "1"), ("x2", "1")]).unwrap();
-        let empty = ScoreTable::new("b.csv", Repeats::Refuse);
+        let empty = ScoreTable::new("b.csv");
         assert_eq!(message(pair(&full, &empty)), "b.csv has no rows");
         let other = table("c.csv", &[("q-1", "1")]).unwrap();
         assert_eq!(

@@ -181,16 +181,16 @@ impl Root {
             let Self { version, issued, expires, .. } = *self;
             return Err(RootError::Never { version, issued, expires });
         }
-        self.check_keys()?;
+        if self.keys.len() > MAX_KEYS {
+            return Err(RootError::TooManyKeys(self.keys.len()));
+        }
         self.check_roles()?;
+        self.check_keys()?;
         self.parsed_log_policy()?;
         Ok(())
     }
 
     fn check_keys(&self) -> Result<(), RootError> {
-        if self.keys.len() > MAX_KEYS {
-            return Err(RootError::TooManyKeys(self.keys.len()));
-        }
         let mut names = BTreeSet::new();
         for (found, key) in &self.keys {
             let name = key.name().to_owned();

@@ -138,6 +138,10 @@ fn init(args: &Init, ui: &Ui) -> Result {
         format_args!("{} in `{}`", keys_of(&founded.chain), roots::keys(&args.folder).display()),
     );
     ui.status("Signed", format_args!("version 1 of the root, `{}`", founded.root.display()));
+    ui.status(
+        "Named",
+        format_args!("the log `{}`, key {:08x}", founded.log_key.name(), founded.log_key.id()),
+    );
     let mut out = ui.out();
     out.line(founded.authority())?;
     out.finish()?;

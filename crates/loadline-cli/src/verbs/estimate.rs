@@ -29,8 +29,8 @@ pub struct Args {
     pub columns: crate::scores::Columns,
 
     /// Coverage of the interval
-    #[arg(long, value_name = "LEVEL", default_value_t = 0.95, value_parser = crate::scores::open_unit)]
-    pub level: f64,
+    #[arg(long, value_name = "LEVEL", default_value = "0.95", value_parser = crate::scores::level)]
+    pub level: Level,
 
     /// How the interval of right-or-wrong scores is made (Wilson when not given). Other scores get Student's t,
     /// clustered ones a cluster-robust standard error
@@ -69,9 +69,8 @@ Examples:
 
 /// See [`Args`].
 pub fn run(args: &Args, ui: &Ui) -> Result {
-    let level = scores::level(args.level)?;
     let table = scores::read(&args.file, &args.columns, Ids::Optional)?;
-    let estimate = estimate(args, &table, level)?;
+    let estimate = estimate(args, &table)?;
     let gate = args.threshold.map(|threshold| gate(args, &table, threshold)).transpose()?;
 
     let mut out = ui.out();
@@ -93,8 +92,9 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
     Ok(Exit::Ok)
 }
 
-fn estimate(args: &Args, table: &ScoreTable, level: Level) -> std::result::Result<Estimate, Failure> {
+fn estimate(args: &Args, table: &ScoreTable) -> std::result::Result<Estimate, Failure> {
     let failure = |error: StatsError| scores::stats_failure(&error);
+    let level = args.level;
     let scores = table.accumulator().map_err(failure)?;
     if let Some(bank) = args.bank_size {
         return scores.estimate_bank_score(bank, level).map_err(failure);
@@ -118,7 +118,7 @@ fn estimate(args: &Args, table: &ScoreTable, level: Level) -> std::result::Resul
 /// Feeds the scores to the gate in the order of the file: each sample once, with its mean over epochs.
 fn gate(args: &Args, table: &ScoreTable, threshold: f64) -> std::result::Result<Gate, Failure> {
     let failure = |error: StatsError| scores::stats_failure(&error);
-    let mut gate = Gate::new(threshold, 1.0 - args.level).map_err(failure)?;
+    let mut gate = Gate::new(threshold, args.level.alpha()).map_err(failure)?;
     // Pairing a table with itself gives each sample's mean and cluster.
     let samples = pair(table, table).map_err(|error| scores::scores_failure(&error))?;
     let mut clusters = HashSet::new();
@@ -164,6 +164,7 @@ fn gate_json(gate: &Gate) -> serde_json::Value {
     let (above, below) = gate.ln_e_values();
     serde_json::json!({
         "threshold": gate.threshold(),
+        "method": "two-sided mixture e-process",
         "alpha": gate.alpha(),
         "state": gate.state(),
         "decided_at": gate.decided_at(),

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::models::{Choice, Settings};
 use crate::session::{Report, Session};
-use crate::store::Prefixes;
+use crate::store::short_ids;
 use crate::tasks::Finder;
 use crate::ui::Ui;
 
@@ -22,7 +22,8 @@ use crate::ui::Ui;
 /// file found with `--include-path`, or the path of a task file. `loadline tasks` lists them.
 ///
 /// A MODEL is a name from `loadline models`, or `gguf/PATH`, `openai/NAME`, `anthropic/NAME`, or
-/// `fake/ability=0.7` (a simulated subject that answers right with that probability).
+/// `fake/ability=0.7` (a simulated subject that answers right with that probability; `fake/rule=follow` keeps the rules
+/// of every sample and `fake/rule=break` breaks them).
 #[derive(clap::Args)]
 #[command(override_usage = "loadline measure [OPTIONS] <TASK>... --model <MODEL>...", after_long_help = EXAMPLES)]
 pub struct Args {
@@ -210,8 +211,8 @@ fn next(report: &Report, session: &Session) -> Option<String> {
     if let Some(hint) = report.outcomes.iter().find_map(|outcome| outcome.hint()) {
         return Some(hint.to_owned());
     }
-    let prefixes = Prefixes::of(&session.store);
-    let short = |at: usize| report.outcomes.get(at).map(|outcome| prefixes.short(&outcome.run));
+    let ids = short_ids(&session.store);
+    let short = |at: usize| report.outcomes.get(at).map(|outcome| ids.of(&outcome.run));
     match (report.outcomes.len(), session.tasks.len()) {
         (2, 1) => Some(format!("compare them with `loadline compare {} {}`", short(0)?, short(1)?)),
         (1, _) => Some(format!("`loadline show {}` has the samples", short(0)?)),

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::models::{Choice, Settings};
 use crate::pull;
 use crate::session::{Report, Session};
-use crate::store::{Prefixes, record_failure};
+use crate::store::{record_failure, short_ids};
 use crate::tasks::{Finder, Ready};
 use crate::ui::{self, Ui, count};
 
@@ -124,9 +124,9 @@ fn next(report: &Report, session: &Session, ui: &Ui) {
         ui.hint(hint);
         return;
     }
-    let prefixes = Prefixes::of(&session.store);
+    let ids = short_ids(&session.store);
     let Some(first) = report.outcomes.first() else { return };
-    let (run, model) = (prefixes.short(&first.run), first.results.spec.model.to_string());
+    let (run, model) = (ids.of(&first.run), first.results.spec.model.to_string());
     let commands = [
         (format!("loadline show {run}"), "what was asked, and what it answered"),
         (format!("loadline record verify {run}"), "check a record, as anybody can"),

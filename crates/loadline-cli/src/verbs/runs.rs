@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadline_evidence::{RunState, RunSummary};
+use loadline_evidence::{RunState, RunSummary, ShortIds};
 
 use crate::exit::Exit;
 use crate::failure::Result;
-use crate::store::{Prefixes, StoreArgs, record_failure};
+use crate::store::{StoreArgs, record_failure, short_ids};
 use crate::table::{Cell, Table};
 use crate::ui::{BAD, DIM, GOOD, STRONG, Ui, WARN, count, thousands};
 
@@ -33,10 +33,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         out.finish()?;
         return Ok(Exit::Ok);
     }
-    let prefixes = Prefixes::of(&args.store.store);
+    let ids = short_ids(&args.store.store);
     let mut table = Table::default();
     for run in &runs {
-        table.row(cells(run, &prefixes));
+        table.row(cells(run, &ids));
     }
     table.write(&mut out, 0)?;
     out.finish()?;
@@ -47,13 +47,13 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
     Ok(Exit::Ok)
 }
 
-fn cells(run: &RunSummary, prefixes: &Prefixes) -> Vec<Cell> {
+fn cells(run: &RunSummary, ids: &ShortIds) -> Vec<Cell> {
     let state = match &run.state {
         RunState::Sealed(_) => Cell::left("sealed").styled(GOOD),
         RunState::Unfinished => Cell::left("unfinished").styled(WARN),
         RunState::Damaged(_) => Cell::left("damaged").styled(BAD),
     };
-    let mut cells = vec![Cell::left(prefixes.short(&run.id)).styled(STRONG), state];
+    let mut cells = vec![Cell::left(ids.of(&run.id)).styled(STRONG), state];
     if let Some(spec) = &run.spec {
         let total = spec.samples.saturating_mul(u64::from(spec.epochs));
         let answers = match run.state {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::store::{Prefixes, StoreArgs, record_failure};
+use crate::store::{StoreArgs, record_failure, short_ids};
 use crate::table::{Cell, Table};
 use crate::ui::{self, Out, Ui, count, thousands};
 
@@ -76,7 +76,7 @@ fn show_run(record: &RecordReader, args: &Args, ui: &Ui) -> Result {
     out.line("")?;
     match &results {
         Ok(results) => {
-            crate::results::table([results], &Prefixes::of(&args.store.store)).write(&mut out, 0)?;
+            crate::results::table([results], &short_ids(&args.store.store)).write(&mut out, 0)?;
             crate::results::by_level(results).write(&mut out, 2)?;
         }
         Err(ResultsError::NeedsTask { .. }) => {

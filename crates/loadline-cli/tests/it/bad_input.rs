@@ -169,8 +169,7 @@ fn a_store_that_cannot_be_written() {
     let sandbox = Sandbox::new();
     sandbox.write("runs", "a file, not a folder");
     let said = sandbox.run("measure arithmetic -m fake/ability=1 --limit 3");
-    assert_eq!(said.code, 1, "{}", said.text());
-    insta::assert_snapshot!("store_is_a_file", said.text());
+    insta::assert_snapshot!("store_is_a_file", failed(said, 2));
 }
 
 #[test]
@@ -178,4 +177,32 @@ fn a_closed_standard_error_loses_the_view_only() {
     let sandbox = Sandbox::new();
     let said = sandbox.shell("exec $LOADLINE measure arithmetic -m fake/ability=1 --limit 10 --json 2>&-");
     assert_eq!((said.code, said.json_lines().len()), (0, 1), "{}", said.text());
+}
+
+#[test]
+fn a_run_in_which_every_sample_failed_says_how_many_and_why() {
+    let sandbox = Sandbox::new();
+    sandbox.sums(3);
+    let refuse = Fault::json(422, &serde_json::json!({ "error": { "message": "no \u{1b}[31msums here" } }));
+    let endpoint = FakeEndpoint::builder().fault(move |_| Some(refuse.clone())).start();
+    let line = format!("measure sums.yaml -m openai/mock --base-url {}", endpoint.base_url());
+    let said = sandbox.run(&line);
+    assert_eq!(said.code, 10, "{}", said.text());
+    assert!(said.stdout.contains("no estimate  3 of 3 failed, the first: "), "{}", said.text());
+    assert!(said.stdout.contains("422 Unprocessable Entity: no \\u{1b}[31msums here"), "{}", said.text());
+}
+
+#[test]
+fn a_store_that_is_a_file_is_named_with_advice() {
+    let sandbox = Sandbox::new();
+    sandbox.sums(2);
+    sandbox.write("file", "");
+    for line in [
+        "measure sums.yaml -m fake/ability=1 --store file",
+        "measure sums.yaml -m fake/ability=1 --store file/runs",
+        "runs --store file",
+    ] {
+        let text = failed(sandbox.run(line), 2);
+        assert!(text.contains("file") && text.contains("`--store DIR`"), "{text}");
+    }
 }

@@ -80,18 +80,30 @@ fn kill_9_loses_nothing_and_pays_almost_nothing_twice() {
     let sandbox = Sandbox::new();
     sandbox.sums(300);
     let endpoint = adder().latency(Duration::from_millis(4)).start();
+    let mut missing = 0;
     for kill_at in [60, 140, 220] {
         let mut child = sandbox.start(&line(&endpoint));
         until_answered(&endpoint, kill_at);
         child.kill().unwrap();
         child.wait().unwrap();
+        // The endpoint finishes what it was asked.
+        while endpoint.counters().in_flight > 0 {
+            std::thread::yield_now();
+        }
+        let run = sandbox.only_run();
+        let verified = sandbox.run_args(["record", "verify", &run.to_string_lossy(), "--json"]).ok();
+        let recorded = verified.json_lines()[0]["samples"].as_u64().unwrap();
+        missing = endpoint.counters().answered - usize::try_from(recorded).unwrap();
     }
     let said = sandbox.run(&line(&endpoint)).ok();
     assert_eq!(said.json_lines()[0]["metrics"].to_string(), undisturbed(300));
-    // Answered on the wire but not in the record at a kill: what was in flight, and what the writer's thread had not
-    // been given time to write on a busy machine; three times.
+    // Paid twice is what was answered and not yet in the record at a kill, and what was still on its way to the
+    // endpoint then; nothing that is in the record.
     let counters = endpoint.counters();
-    assert!(counters.paid_twice <= 3 * (8 + 8), "{counters:?}");
+    assert!((missing..=missing + 3 * 8).contains(&counters.paid_twice), "{missing} missing, {counters:?}");
+    // That is, each time, the 8 in flight, and the rows that the writer's thread had not yet passed on to the system:
+    // on an idle machine none or one. Only the queue's 4 MiB bound it strictly, so this is a margin, not a rule.
+    assert!(missing <= 3 * (8 + 8), "{counters:?}");
     let run = sandbox.only_run();
     assert_eq!(sandbox.run_args(["record", "verify", &run.to_string_lossy()]).code, 0);
 }

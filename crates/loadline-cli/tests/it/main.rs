@@ -5,6 +5,7 @@
 mod bad_input;
 mod help;
 mod interrupted;
+mod keys;
 mod local;
 mod logs;
 mod measured;

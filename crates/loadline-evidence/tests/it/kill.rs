@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use loadline_evidence::{RecordError, Store};
 
-use crate::rows::{sample, spec};
+use crate::rows::{sample, spec_of};
 
 /// Where the child is to write; set only for the child.
 const CHILD_STORE: &str = "LOADLINE_TEST_CHILD_STORE";
@@ -16,7 +16,7 @@ const CHILD_STORE: &str = "LOADLINE_TEST_CHILD_STORE";
 fn child_that_appends_until_killed() {
     let Some(root) = std::env::var_os(CHILD_STORE) else { return };
     let store = Store::open(root);
-    let (writer, done) = match store.create(&spec(9)) {
+    let (writer, done) = match store.create(&spec_of(9, 1 << 40)) {
         Err(RecordError::Exists { run, .. }) => {
             let (resumed, writer) = store.resume(&run).unwrap();
             (writer, resumed.samples)
@@ -45,7 +45,7 @@ fn child(root: &Path) -> Child {
 fn a_killed_process_loses_nothing_it_was_told_is_durable() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path());
-    let run = spec(9).run_id().unwrap();
+    let run = spec_of(9, 1 << 40).run_id().unwrap();
     let mut kept = 0;
     for round in 1..=5 {
         let mut child = child(folder.path());

@@ -21,6 +21,11 @@ pub fn spec(seed: u64) -> EvalSpec {
     .unwrap()
 }
 
+/// The same for so many samples.
+pub fn spec_of(seed: u64, samples: u64) -> EvalSpec {
+    EvalSpec { samples, limit: Some(samples), ..spec(seed) }
+}
+
 /// A sample's row; the text has what needs escaping.
 pub fn sample(number: u64) -> Row {
     let sampling =

@@ -7,7 +7,7 @@ use loadline_core::record::Row;
 use loadline_core::{SampleRecord, Value};
 use loadline_evidence::{FindError, RecordError, RecordReader, RunState, Store, verify};
 
-use crate::rows::{sample, sample_of, spec};
+use crate::rows::{sample, sample_of, spec, spec_of};
 
 fn boxed(number: u64, change: impl FnOnce(&mut SampleRecord)) -> Row {
     match sample(number) {
@@ -88,7 +88,7 @@ fn a_record_has_one_writer_and_the_other_is_told_which() {
 fn dropping_the_writer_keeps_what_was_appended() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path());
-    let writer = store.create(&spec(1)).unwrap();
+    let writer = store.create(&spec_of(1, 50)).unwrap();
     let run = writer.run();
     for number in 0..50 {
         writer.append(&sample(number)).unwrap();
@@ -102,7 +102,7 @@ fn dropping_the_writer_keeps_what_was_appended() {
 fn many_threads_append_to_one_record() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path());
-    let writer = Arc::new(store.create(&spec(1)).unwrap());
+    let writer = Arc::new(store.create(&spec_of(1, 800)).unwrap());
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let writer = Arc::clone(&writer);
@@ -159,8 +159,9 @@ fn a_run_is_found_by_the_shortest_unique_prefix() {
     let unique = &pair[0][..=shared.max(6)];
     assert_eq!(store.find(unique).unwrap().to_string(), pair[0]);
     assert_eq!(store.find(&unique.to_uppercase()).unwrap().to_string(), pair[0]);
+    let names = store.short_ids().unwrap();
     for run in &runs {
-        let short = store.short_id(&run.parse().unwrap()).unwrap();
+        let short = names.of(&run.parse().unwrap());
         assert!(short.len() >= 4 && store.find(&short).unwrap().to_string() == *run, "{short}");
         assert!(short.len() == 4 || store.find(&short[..short.len() - 1]).is_err(), "{short}");
     }
@@ -272,6 +273,44 @@ fn a_sample_answered_twice_or_another_specification_does_not_verify() {
     writer.append(&Row::Spec(Box::new(spec(2)))).unwrap();
     writer.close().unwrap();
     assert!(store.verify(&run).unwrap_err().to_string().ends_with("a second specification"));
+}
+
+#[test]
+fn a_row_that_the_specification_does_not_ask_for_does_not_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path());
+    let beyond: [(Row, &str); 2] = [
+        (
+            boxed(3, |sample| sample.index = 20),
+            "sample `sum-3`, epoch 0, has index 20, but the run has 20 samples",
+        ),
+        (
+            boxed(3, |sample| sample.epoch = 1),
+            "sample `sum-3`, epoch 1, is one epoch too many: the run has 1",
+        ),
+    ];
+    for (seed, (row, words)) in (1..).zip(beyond) {
+        let writer = store.create(&spec(seed)).unwrap();
+        let run = writer.run();
+        writer.append(&sample(3)).unwrap();
+        writer.append(&row).unwrap();
+        writer.close().unwrap();
+        let error = store.verify(&run).unwrap_err();
+        assert_eq!(error.damage().unwrap().row, Some(2));
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    // Rows are one sample's by their index, not by their id: two samples may have one id, and one sample two.
+    let writer = store.create(&spec(3)).unwrap();
+    let run = writer.run();
+    writer.append(&sample(3)).unwrap();
+    writer.append(&boxed(3, |sample| sample.index = 4)).unwrap();
+    writer.flush().unwrap();
+    store.verify(&run).unwrap();
+    writer.append(&boxed(5, |sample| sample.index = 4)).unwrap();
+    writer.close().unwrap();
+    assert!(
+        store.verify(&run).unwrap_err().to_string().contains("`sum-5`, epoch 0, is answered a second time")
+    );
 }
 
 #[test]

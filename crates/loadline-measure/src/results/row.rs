@@ -28,8 +28,8 @@ pub(crate) struct LightSample<'a> {
     #[serde(default, borrow)]
     pub(crate) scores: Vec<LightScore<'a>>,
     pub(crate) usage: Usage,
-    #[serde(default)]
-    pub(crate) error: Option<IgnoredAny>,
+    #[serde(default, borrow)]
+    pub(crate) error: Option<Cow<'a, str>>,
 }
 
 /// What results need of a score.

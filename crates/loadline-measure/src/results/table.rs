@@ -17,6 +17,9 @@ use crate::run::done::Done;
 /// Most levels of difficulty that are reported apart.
 const MAX_LEVELS: usize = 64;
 
+/// Most characters kept of what a sample was given up for.
+const MAX_CAUSE_CHARS: usize = 200;
+
 /// What is known after some rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -26,6 +29,8 @@ pub(crate) struct Table {
     failed: Done,
     /// Samples that have any row, in epoch 0.
     touched: Done,
+    /// What the first sample that was given up was given up for.
+    first_error: Option<String>,
     usage: Usage,
     metrics: Vec<MetricAccumulator>,
     /// For each level the metrics again. Emptied, with `None`, when there are too many to be levels.
@@ -43,6 +48,7 @@ impl Table {
             failed: pairs.clone(),
             done: pairs,
             touched,
+            first_error: None,
             usage: Usage::default(),
             metrics,
             by_level,
@@ -93,7 +99,7 @@ impl Table {
 
     /// Takes a sample's row. True when it is an answer that was not there before, which counts.
     fn take(&mut self, row: &LightSample<'_>) -> Result<bool, ResultsError> {
-        let is_new = self.note((row.index, row.epoch), row.error.is_some(), row.usage);
+        let is_new = self.note(&row.id, (row.index, row.epoch), row.error.as_deref(), row.usage)?;
         if is_new && !self.spec.groups_epochs {
             let value_of = |name: &str| row.scores.iter().find(|s| s.metric == name).map(|s| &s.value);
             self.score(&row.id, row.cluster.as_deref(), row.metadata.level.as_ref(), value_of)?;
@@ -103,7 +109,7 @@ impl Table {
 
     /// Takes a row that is being written.
     pub(crate) fn take_new(&mut self, row: &SampleRecord) -> Result<(), ResultsError> {
-        let is_new = self.note((row.index, row.epoch), row.error.is_some(), row.usage);
+        let is_new = self.note(&row.id, (row.index, row.epoch), row.error.as_deref(), row.usage)?;
         if is_new && !self.spec.groups_epochs {
             let value_of = |name: &str| row.scores.iter().find(|s| s.metric == name).map(|s| &s.value);
             let level = row.metadata.get("level").and_then(LevelLabel::of);
@@ -112,15 +118,25 @@ impl Table {
         Ok(())
     }
 
-    fn note(&mut self, (index, epoch): (u64, u32), is_error: bool, usage: Usage) -> bool {
+    /// Notes a sample's row; true for an answer.
+    fn note(
+        &mut self,
+        id: &str,
+        place: (u64, u32),
+        error: Option<&str>,
+        usage: Usage,
+    ) -> Result<bool, ResultsError> {
+        check_place(self.run, (id, place, error.is_some()), &self.done)?;
+        let (index, epoch) = place;
         self.usage.input_tokens = self.usage.input_tokens.saturating_add(usage.input_tokens);
         self.usage.output_tokens = self.usage.output_tokens.saturating_add(usage.output_tokens);
         self.touched.insert(index, 0);
-        if is_error {
-            self.failed.insert(index, epoch);
-            return false;
+        let of = if error.is_some() { &mut self.failed } else { &mut self.done };
+        of.insert(index, epoch);
+        if let (Some(error), None) = (error, &self.first_error) {
+            self.first_error = Some(one_line(error, MAX_CAUSE_CHARS));
         }
-        self.done.insert(index, epoch)
+        Ok(error.is_none())
     }
 
     /// Adds the scores of one answer (or of one group of epochs) to every metric.
@@ -188,6 +204,7 @@ impl Table {
             run: self.run,
             answered: self.done.count(),
             total: self.done.total(),
+            first_error: self.first_error.filter(|_| errors > 0),
             errors,
             usage: self.usage,
             metrics,
@@ -195,6 +212,22 @@ impl Table {
             spec: self.spec,
         }
     }
+}
+
+/// Refuses a row that would have to be left out: one that the specification does not ask for, or a second answer.
+pub(crate) fn check_place(
+    run: RunId,
+    (id, (index, epoch), is_error): (&str, (u64, u32), bool),
+    done: &Done,
+) -> Result<(), ResultsError> {
+    let why = if !done.can_hold(index, epoch) {
+        "is not one of those that the run asks for"
+    } else if !is_error && done.contains(index, epoch) {
+        "is answered a second time"
+    } else {
+        return Ok(());
+    };
+    Err(ResultsError::Place { run, sample: one_line(id, 80), index, epoch, why })
 }
 
 /// Which answers are not independent of this one: those of its cluster, or else its own in other epochs.

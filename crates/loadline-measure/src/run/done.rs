@@ -34,6 +34,11 @@ impl Done {
             .is_some_and(|(word, bit)| self.words.get(&word).is_some_and(|w| w & bit != 0))
     }
 
+    /// Whether a pair is in range.
+    pub(crate) fn can_hold(&self, index: u64, epoch: u32) -> bool {
+        self.place(index, epoch).is_some()
+    }
+
     /// How many pairs are there.
     pub(crate) fn count(&self) -> u64 {
         self.count

@@ -3,11 +3,14 @@
 //! Found means: additive increase, multiplicative decrease over rounds, as congestion control does. A round is as
 //! many answers as the limit. The limit doubles each round while that brings clearly more throughput (by Little's
 //! law limit / mean latency), then grows by an eighth per round while the mean latency stays below twice the best
-//! one seen. A 429 halves it, once per round trip.
+//! one seen. A 429 halves it, once per round trip, unless as many come however little is asked ([`Noise`]).
+//! Below what a whole round has sustained since, it grows back by a half per round.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::noise::Noise;
 
 /// Where a search starts.
 const START: f64 = 8.0;
@@ -57,6 +60,9 @@ struct Search {
     throughput: f64,
     /// A 429 to an attempt that began before this tells nothing new.
     halved_at: Option<Instant>,
+    noise: Noise,
+    /// 429s in this round.
+    limited: u32,
     /// Attempts that started before this saw an older limit.
     round_from: Option<Instant>,
     answers: u32,
@@ -106,6 +112,7 @@ impl Limiter {
             Ended::RateLimited(retry_after) => self.rate_limited(now, began, retry_after),
             Ended::Answered => {
                 self.rate_limited_in_a_row = 0;
+                self.listen(began, false);
                 self.count(now, began, Some(now.duration_since(began).as_secs_f64()));
             }
             Ended::Failed => self.count(now, began, None),
@@ -119,14 +126,34 @@ impl Limiter {
         {
             self.paused_until = self.paused_until.max(Some(until));
         }
-        if let Some(search) = &mut self.search
-            && search.halved_at.is_none_or(|at| began > at)
+        if self.listen(began, true)
+            && let Some(search) = &mut self.search
         {
-            self.limit = (self.limit / 2.0).max(1.0);
-            search.doubling = false;
-            search.halved_at = Some(now);
-            search.next_round(now);
+            search.limited += 1;
+            if search.noise.is_too_high(search.limited, self.limit) {
+                self.limit = (self.limit / 2.0).max(1.0);
+                search.doubling = false;
+                search.halved_at = Some(now);
+                search.next_round(now);
+            }
         }
+    }
+
+    /// Lets the noise know of an attempt; false when it began before the last halving. Once the noise is known, the
+    /// limit may double again.
+    fn listen(&mut self, began: Instant, was_limited: bool) -> bool {
+        let Some(search) = &mut self.search else { return false };
+        if search.halved_at.is_some_and(|at| began <= at) {
+            if !was_limited {
+                search.noise.survived();
+            }
+            return false;
+        }
+        if search.noise.count(self.limit, was_limited) {
+            search.doubling = true;
+            search.throughput = 0.0;
+        }
+        true
     }
 
     /// Counts an answer (with its latency) or a failure towards the round, and ends the round when it is full.
@@ -143,6 +170,9 @@ impl Limiter {
             None => search.failures += 1,
         }
         if f64::from(search.answers + search.failures) >= self.limit {
+            if search.was_full {
+                search.noise.round(search.limited, self.limit);
+            }
             self.limit = search.judge(self.limit).clamp(1.0, search.ceiling);
             search.next_round(now);
         }
@@ -157,6 +187,8 @@ impl Search {
             best: None,
             throughput: 0.0,
             halved_at: None,
+            noise: Noise::default(),
+            limited: 0,
             round_from: None,
             answers: 0,
             failures: 0,
@@ -167,6 +199,7 @@ impl Search {
 
     fn next_round(&mut self, now: Instant) {
         self.round_from = Some(now);
+        self.limited = 0;
         self.answers = 0;
         self.failures = 0;
         self.latency_sum = 0.0;
@@ -201,7 +234,8 @@ impl Search {
             self.best = Some(best * FADES);
             return limit * 0.9;
         }
-        if mean < best * GROWS_BELOW { limit + (limit / 8.0).max(1.0) } else { limit }
+        let step = if self.noise.is_below_proven(limit) { limit / 2.0 } else { limit / 8.0 };
+        if mean < best * GROWS_BELOW { limit + step.max(1.0) } else { limit }
     }
 }
 
@@ -260,7 +294,9 @@ mod tests {
         limiter.ended(now, began, Ended::RateLimited(None));
         assert_eq!(limiter.limit(), 16, "a request sent after the halving is a new signal");
         play(&mut limiter, &mut now, 1e9, 0.2, 1);
-        assert_eq!(limiter.limit(), 18, "it grows again, by an eighth");
+        assert_eq!(limiter.limit(), 24, "it grows back by a half: 32 was sustained");
+        play(&mut limiter, &mut now, 1e9, 0.2, 1);
+        assert_eq!(limiter.limit(), 27, "and then by an eighth");
     }
 
     #[test]

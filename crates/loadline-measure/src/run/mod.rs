@@ -12,6 +12,7 @@ mod event;
 mod health;
 mod in_flight;
 mod limiter;
+mod noise;
 mod open;
 mod options;
 mod retry;

@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn an_absurd_wait_gives_up_and_is_not_taken_for_none() {
+        for kind in [ModelErrorKind::RateLimited, ModelErrorKind::Server] {
+            let verdict = Failures::default().add(&RetryPolicy::default(), &error(kind, Some(u64::MAX)), 0.5);
+            assert!(matches!(verdict, Verdict::GiveUp(Some(_))), "{verdict:?}");
+        }
+    }
+
+    #[test]
     fn a_refused_request_is_not_made_again() {
         let verdict =
             Failures::default().add(&RetryPolicy::default(), &error(ModelErrorKind::Refused, None), 0.5);

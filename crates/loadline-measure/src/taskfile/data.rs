@@ -274,18 +274,17 @@ fn resolve(path: &str, bases: &[PathBuf]) -> Result<Vec<PathBuf>, TaskError> {
             return Ok(found);
         }
     }
-    let bases: Vec<String> =
-        bases
-            .iter()
-            .map(|b| {
-                if b.as_os_str().is_empty() {
-                    "the current folder".to_owned()
-                } else {
-                    b.display().to_string()
-                }
-            })
-            .collect();
-    Err(TaskError::new(format!("data: `{path}` is not there (looked in {})", bases.join(", "))))
+    let mut looked: Vec<String> = Vec::new();
+    for base in bases {
+        let text = match base.as_os_str() {
+            base if base.is_empty() => "the current folder".to_owned(),
+            _ => base.display().to_string(),
+        };
+        if !looked.contains(&text) {
+            looked.push(text);
+        }
+    }
+    Err(TaskError::new(format!("data: `{path}` is not there (looked in {})", looked.join(", "))))
 }
 
 /// Whether a name fits a pattern in which `*` stands for anything.

@@ -114,11 +114,26 @@ impl FileSamples {
             }
             _ => gold(&question.target, choices).into_iter().collect(),
         };
+        if golds.len() > 1 || self.any_target {
+            self.refuse_twins(doc, choices, &golds)?;
+        }
         let mut sample = plain(id, request, golds.iter().map(|g| choices[*g].clone()).collect());
         if let ([only], false) = (golds.as_slice(), self.any_target) {
             sample.gold = Some(*only);
         }
         Ok(sample)
+    }
+
+    /// Several right choices are kept by their texts. A wrong choice of the same text could not be told from them, nor
+    /// by its log-likelihood.
+    fn refuse_twins(&self, doc: &Doc, choices: &[String], golds: &[usize]) -> Result<(), TaskError> {
+        let is_gold_text = |choice: &String| golds.iter().any(|gold| choices[*gold] == *choice);
+        let twin = (0..choices.len()).find(|at| !golds.contains(at) && is_gold_text(&choices[*at]));
+        let Some(twin) = twin else { return Ok(()) };
+        let shown = one_line(&choices[twin], 60);
+        let error =
+            self.error(doc, &format!("the choice `{shown}` is there twice, once as right and once as wrong"));
+        Err(error.with_hint("give each choice a text of its own, or name both as right"))
     }
 
     fn written_sample(

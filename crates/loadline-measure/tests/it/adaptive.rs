@@ -57,6 +57,31 @@ async fn it_stays_below_an_endpoint_that_says_429() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_does_not_give_way_to_429s_that_come_however_little_is_asked() {
+    // Every so often a request is turned away, without a word about when to come again.
+    for (percent, seed) in [(3u64, 0u64), (3, 3), (10, 1), (10, 3), (20, 0)] {
+        let took = async |options: &RunOptions| {
+            let asked = std::sync::atomic::AtomicU64::new(0);
+            let model = Scripted::new(move |_, _| {
+                let number = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let digest = loadline_core::Digest::of(&(number + (seed << 32)).to_be_bytes());
+                if u64::from(digest.0[0]) * 100 < percent * 256 {
+                    fail(ModelErrorKind::RateLimited)
+                } else {
+                    Step::Answer(200 * MS)
+                }
+            });
+            let (place, began) = (place(), tokio::time::Instant::now());
+            let outcome = run(&sums(3000), &model, &place, options).await.0.unwrap();
+            assert_eq!(outcome.status, RunStatus::Complete);
+            began.elapsed()
+        };
+        let (found, fixed) = (took(&adaptive()).await, took(&options(64)).await);
+        assert!(found < fixed * 3 / 2, "{percent}%: {found:?}, with 64 at once {fixed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_works_on_few_requests_gets_few() {
     for (max, asked) in [(1, None), (1, Some(50)), (3, Some(50)), (3, None)] {
         let mut model = Scripted::plain(|_, _| Step::Answer(5 * MS));

@@ -259,3 +259,22 @@ async fn however_much_fails_few_samples_are_held() {
         assert!(taken <= bound, "{taken} held at concurrency {concurrency}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_no_row_can_hold_is_given_up_and_the_rest_goes_on() {
+    let huge: &'static str = "x".repeat(33 << 20).leak();
+    let model = Scripted::new(move |context, _| match context.sample.id.as_str() {
+        "sum-1" => Step::Say(MS, huge),
+        _ => Step::Answer(MS),
+    });
+    let place = place();
+    let outcome = run(&sums(3), &model, &place, &options(1)).await.0.unwrap();
+    assert_eq!((outcome.status, outcome.answered, outcome.results.errors), (RunStatus::SomeErrored, 3, 1));
+    let why = outcome.results.first_error.unwrap();
+    assert!(
+        why.starts_with("its row would have 69") && why.ends_with("where a record holds 67108864 at most"),
+        "{why}"
+    );
+    assert_eq!(place.store.verify(&outcome.run).unwrap().samples, 3);
+    assert_eq!(outcome.results.metrics[0].unscored, 1);
+}

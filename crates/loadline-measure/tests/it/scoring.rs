@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use loadline_core::record::{EvalSpec, Row};
 use loadline_core::score::{Aggregation, MetricSpec};
 use loadline_core::{Model, ModelOutput, Sample, Score, Value};
 use loadline_evidence::RecordReader;
+use loadline_measure::export::{ExportFormat, export};
 use loadline_measure::results::{ResultsError, from_record};
 use loadline_measure::run::{CancelToken, RunOptions, RunStatus, measure};
 use loadline_measure::{Scorer, Simulated, SuiteTask, Task};
@@ -171,5 +173,45 @@ async fn a_simulated_subject_gets_its_ability_on_a_suite_in_both_forms() {
         let estimate = outcome.results.metrics[0].estimate.clone().unwrap();
         assert!((0.65..0.75).contains(&estimate.point), "{name}: {}", estimate.point);
         assert!(outcome.results.metrics[0].by_level.len() > 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_would_have_to_be_left_out_is_an_error() {
+    let place = place();
+    let outcome = run(&sums(2), &Scripted::right(1), &place, &options(1)).await.0.unwrap();
+    let record = place.store.reader(&outcome.run).unwrap();
+    let row_of = |index: u64, error: Option<&str>| {
+        let rows = record.rows().map(|row| row.unwrap().1);
+        let mut sample = rows.into_iter().find_map(|row| match row {
+            Row::Sample(sample) => Some(sample),
+            _ => None,
+        });
+        let sample_row = sample.as_mut().unwrap();
+        (sample_row.index, sample_row.error) = (index, error.map(str::to_owned));
+        Row::Sample(sample.unwrap())
+    };
+    let cases = [
+        (
+            vec![row_of(2, None)],
+            "sample `sum-0` (index 2, epoch 0) is not one of those that the run asks for",
+        ),
+        (vec![row_of(9, Some("lost"))], "sample `sum-0` (index 9, epoch 0) is not one of those"),
+        (
+            vec![row_of(0, None), row_of(0, None)],
+            "sample `sum-0` (index 0, epoch 0) is answered a second time",
+        ),
+    ];
+    for (repeat, (rows, words)) in (1..).zip(cases) {
+        let spec = EvalSpec { repeat, ..record.spec().clone() };
+        let writer = place.store.create(&spec).unwrap();
+        let run = writer.run();
+        rows.iter().for_each(|row| writer.append(row).unwrap());
+        writer.close().unwrap();
+        let bad = place.store.reader(&run).unwrap();
+        let error = from_record(&bad, None, Level::P95).unwrap_err();
+        assert!(error.to_string().contains(words) && error.hint().is_some(), "{error}");
+        let error = export(&bad, ExportFormat::Jsonl, std::io::sink()).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -226,3 +226,20 @@ fn only_what_changes_a_task_changes_its_digest() {
     let named = digest(&format!("{BASE}metadata: {{version: 2.5}}\n"), rows);
     assert_eq!(named.version, "2.5");
 }
+
+#[test]
+fn a_right_choice_with_a_wrong_twin_is_refused_where_several_may_be_right() {
+    let task = BASE.replace("'{{a}}'", "a") + "doc_to_choice: c\noutput_type: multiple_choice\n";
+    let row = |answer: &str| {
+        format!("{{\"q\": \"Which?\", \"a\": {answer}, \"c\": [\"one\", \"two\", \"one\"]}}\n")
+    };
+    check(
+        &task,
+        &row("[0, 1]"),
+        "t.yaml: sample 0 (d.jsonl, line 1): the choice `one` is there twice, once as right and once as wrong",
+        "name both as right",
+    );
+    assert_eq!(said_of(&task, &row("[0, 2]")).0, "-", "both are right");
+    assert_eq!(said_of(&task, &row("[1]")).0, "-", "neither is");
+    assert_eq!(said_of(&task, &row("2")).0, "-", "one right choice is kept by its place");
+}

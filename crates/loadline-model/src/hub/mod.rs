@@ -262,10 +262,12 @@ impl Hub {
         }
         let mut body = response.into_body();
         loop {
-            let piece = tokio::time::timeout(STALL, transport.piece(&mut body)).await.map_err(|_| {
-                let message = format!("{} sent nothing for {} seconds", transport.base(), STALL.as_secs());
-                ModelError::new(ModelErrorKind::Timeout, message)
-            })??;
+            let piece =
+                tokio::time::timeout(STALL, transport.next_piece(&mut body)).await.map_err(|_| {
+                    let message =
+                        format!("{} sent nothing for {} seconds", transport.base(), STALL.as_secs());
+                    ModelError::new(ModelErrorKind::Timeout, message)
+                })??;
             let Some(piece) = piece else { return Ok(()) };
             part.append(&piece)?;
             progress(Progress { done: part.size, total });

@@ -1,6 +1,5 @@
 //! Log-likelihoods by completions that echo the prompt with the log-probabilities of its tokens.
 
-use bytes::Bytes;
 use loadline_core::model::{ContinuationLoglikelihood, Loglikelihood, ModelOutput, Prompt, Rolling, Usage};
 use loadline_core::{ModelError, ModelErrorKind};
 
@@ -79,11 +78,12 @@ impl OpenAi {
     async fn echo(&self, way: EchoWay, parts: &[Part]) -> Result<(Vec<Logprobs>, Usage), ModelError> {
         let texts: Vec<String> = parts.iter().map(|part| part.text.clone()).collect();
         let body = request::echo(&self.reference.name, &self.options, &texts, way.max_tokens)?;
-        let body = match self.transport.post(&self.completions, body).await? {
+        let answer = self.transport.post(&self.completions, body).await?;
+        let body: &[u8] = match &answer {
             Answer::Whole(body) => body,
-            Answer::Events(_) => Bytes::new(),
+            Answer::Events(_) => &[],
         };
-        let reply: Reply = self.transport.parse(&body)?;
+        let reply: Reply = self.transport.parse(body)?;
         self.transport.answered();
         // A text without an answer is left without tokens, which do not cover it.
         let mut found: Vec<Logprobs> = texts.iter().map(|_| Logprobs::default()).collect();

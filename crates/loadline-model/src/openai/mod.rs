@@ -6,7 +6,6 @@ mod reply;
 mod request;
 mod stream;
 
-use bytes::Bytes;
 use hyper::Uri;
 use hyper::header::AUTHORIZATION;
 use loadline_core::model::{
@@ -83,7 +82,7 @@ impl OpenAi {
         }
     }
 
-    fn whole(&self, body: &Bytes, stops: &[String]) -> Result<ModelOutput, ModelError> {
+    fn whole(&self, body: &[u8], stops: &[String]) -> Result<ModelOutput, ModelError> {
         let reply: Reply = self.transport.parse(body)?;
         let Some(choice) = reply.choices.into_iter().next() else {
             return Err(self.transport.foreign(body, &"no choices in it"));

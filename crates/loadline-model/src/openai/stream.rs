@@ -16,12 +16,10 @@ impl OpenAi {
         stops: &[String],
     ) -> Result<ModelOutput, ModelError> {
         let transport = &self.transport;
-        let (mut parser, mut writing, mut done, mut bytes) =
-            (Parser::default(), Writing::default(), false, 0);
+        let (mut parser, mut writing, mut done, mut room) =
+            (Parser::default(), Writing::default(), false, transport.room());
         while !done {
-            let Some(piece) = transport.piece(&mut body).await? else { break };
-            bytes += piece.len();
-            transport.within_limit(bytes)?;
+            let Some(piece) = transport.piece(&mut body, &mut room).await? else { break };
             parser.feed(&piece, |event| {
                 // What comes behind the end says nothing.
                 if done || event.data.trim() == "[DONE]" {

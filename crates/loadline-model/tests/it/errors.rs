@@ -222,6 +222,47 @@ fn a_model_that_is_not_there_gets_the_list_of_those_that_are() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_one_says_what_it_is() {
+    let many: Vec<(String, &str)> = (0..200).map(|i| (format!("x-{i}"), "1")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let long = "x".repeat(600 << 10);
+    let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let cases = [
+        (raw(204, &[], ""), ModelErrorKind::Malformed, "answered 204 No Content", "speak the protocol"),
+        (raw(200, &gzip, "\u{1f}\u{8b}"), ModelErrorKind::NotFound, "encoded as `gzip`", "proxy"),
+        (raw(200, &many, "{}"), ModelErrorKind::Malformed, "more than 128 headers", "--base-url"),
+        (raw(200, &[("x-long", &long)], "{}"), ModelErrorKind::Malformed, "256 KiB of them", "--base-url"),
+    ];
+    for (fault, kind, words, advice) in cases {
+        let error = error_of(fault, &[]);
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(words), "{error}");
+        assert!(error.hint.as_deref().is_some_and(|hint| hint.contains(advice)), "{error:?}");
+    }
+    // What an error body says cannot be read either, but its status stands.
+    let error = error_of(raw(503, &gzip, "\u{1f}\u{8b}garbage"), &[]);
+    assert!(error.kind == ModelErrorKind::Server && !error.message.contains("garbage"), "{error}");
+}
+
+#[test]
+fn no_content_coding_is_asked_for() {
+    let endpoint = FakeEndpoint::builder().start();
+    run(call(&*model("openai/m", &endpoint, &[]), &ask("q"))).unwrap();
+    assert_eq!(endpoint.seen()[0].header("accept-encoding"), Some("identity"));
+}
+
+#[test]
+fn a_spent_account_ends_the_run() {
+    let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"Spending limit",
+        "details":{"error_code":"enforced_spend_limit_reached"}}}"#;
+    let endpoint =
+        FakeEndpoint::builder().fault(move |_| Some(raw(429, &[("retry-after", "5")], body))).start();
+    let error = run(call(&*model("anthropic/m", &endpoint, &[]), &ask("q"))).unwrap_err();
+    assert!(error.is_fatal() && !error.is_retryable(), "{error:?}");
+    assert!(error.hint.unwrap().contains("raise the account's limit"));
+}
+
+#[test]
 fn advice_follows_from_the_servers_words() {
     let complaint = "Unsupported value: 'temperature' does not support 0 with this model.";
     let error = error_of(Fault::json(400, &json!({ "error": { "message": complaint } })), &[]);

@@ -16,6 +16,16 @@ pub enum ScoresError {
         /// What stands there, shortened and made safe to show.
         text: Shown,
     },
+    /// An epoch that is not a whole number.
+    #[error("{source_name}, row {row}: the epoch {text} is not a whole number")]
+    NotAnEpoch {
+        /// The file or run.
+        source_name: String,
+        /// Its row.
+        row: u64,
+        /// What stands there.
+        text: Shown,
+    },
     /// A row without an id.
     #[error("{source_name}, row {row}: the id is empty")]
     EmptyId {
@@ -24,8 +34,8 @@ pub enum ScoresError {
         /// Its row.
         row: u64,
     },
-    /// An id that was there before.
-    #[error("{source_name}, row {row}: the id {id} was already in row {first_row}")]
+    /// An id that was there before, in the same epoch or without one.
+    #[error("{source_name}, row {row}: the id {id} was already {}", before(*epoch, *first_row))]
     DuplicateId {
         /// The file or run.
         source_name: String,
@@ -35,6 +45,8 @@ pub enum ScoresError {
         first_row: u64,
         /// The id.
         id: Shown,
+        /// The epoch of the second row.
+        epoch: Option<u64>,
     },
     /// Two rows put one sample in different clusters.
     #[error(
@@ -79,6 +91,13 @@ pub enum ScoresError {
     },
 }
 
+fn before(epoch: Option<u64>, first_row: u64) -> String {
+    match epoch {
+        Some(epoch) => format!("there with epoch {epoch} (its first row is {first_row})"),
+        None => format!("in row {first_row}"),
+    }
+}
+
 impl ScoresError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
@@ -88,7 +107,11 @@ impl ScoresError {
             }
             Self::EmptyId { .. } => "every sample needs an id; name the column if it is not called `id`",
             Self::DuplicateId { .. } => {
-                "give each sample an id of its own, or say that repeated ids are epochs of one sample"
+                "give each sample an id of its own; where a sample was asked several times, a column `epoch` has to number \
+                 its rows"
+            }
+            Self::NotAnEpoch { .. } => {
+                "epochs are counted 0, 1, 2; name the column if it is not called `epoch`"
             }
             Self::ClusterConflict { .. } => "a sample belongs to one cluster in all rows and on both sides",
             Self::Empty { .. } => "check that this is the right file and that it has rows below its header",

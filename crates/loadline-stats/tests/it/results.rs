@@ -232,7 +232,9 @@ fn independent_sides_without_spread_still_get_an_interval() {
     assert!(result.difference.interval.lo < -0.3 && result.difference.interval.hi > 0.3);
     let right = compare::independent(&scores(&[1.0; 9]), &scores(&[0.0; 9]), Options::default()).unwrap();
     assert_eq!((right.verdict, right.difference.method), (Verdict::Better, Method::NewcombeUnpaired));
-    assert!(right.probability_a_higher.unwrap() > 0.999);
+    let probability = right.probability_a_higher.unwrap();
+    assert!(probability.value > 0.999);
+    assert_eq!((probability.method, probability.n), (Method::BetaDifference, 18));
     let json = serde_json::to_value(&right).unwrap();
     assert_eq!(json["verdict"], "better");
     assert_eq!(json["p_value"]["test"], "two-proportion score test");
