@@ -2,11 +2,12 @@
 
 mod story;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loadline_core::untrusted::one_line;
-use loadline_tlog::disk::{self, FolderSource, RealDisk};
+use loadline_tlog::disk::{self, DiskError, FolderSource, RealDisk};
 use loadline_tlog::{Checkpoint, Note, TileReader, VerifierKey};
 use serde_json::json;
 
@@ -51,8 +52,12 @@ pub fn run(args: &Fsck, ui: &Ui) -> Result {
     let report = disk::fsck(&dir, Arc::new(RealDisk), &keys, &witnesses, &mut visit);
     let report = report.map_err(|error| {
         let mut failure = disk_failure(&error);
-        // Here a file that is missing or cannot be read is what was looked for.
-        failure.exit = Exit::EvidenceInvalid;
+        // A file that is missing or far too long is what was looked for; a disk that fails is not.
+        if let DiskError::Io { source, .. } = &error
+            && matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge)
+        {
+            failure.exit = Exit::EvidenceInvalid;
+        }
         failure
     })?;
     if report.published.is_some() {
