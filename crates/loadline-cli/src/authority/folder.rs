@@ -1,4 +1,4 @@
-//! The authority's folder: where things are, and how they get there whole. `docs/formats/authority.md` is its page.
+//! The authority's folder: where things are, and how they get there whole. `docs/license.md` shows it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -185,9 +185,7 @@ pub fn read_addressed(path: &Path, digest: Digest) -> Result<Vec<u8>> {
     if found == digest {
         return Ok(bytes);
     }
-    Err(not_as_written(path)
-        .cause(format!("expected {digest}"))
-        .cause(format!("found    {found}")))
+    Err(not_as_written(path).cause(format!("expected {digest}")).cause(format!("found    {found}")))
 }
 
 /// A file that is not what was written.
