@@ -213,7 +213,7 @@ pub fn record(sitting: &Sitting, test: &SuiteTest) -> Result<Option<RecordReader
 /// As [`record`].
 pub fn is_complete(sitting: &Sitting) -> Result<bool> {
     for (_, test) in &sitting.tests {
-        if !record(sitting, test)?.is_some_and(|record| record.seal().is_some()) {
+        if record(sitting, test)?.is_none_or(|record| record.seal().is_none()) {
             return Ok(false);
         }
     }

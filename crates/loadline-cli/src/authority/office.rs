@@ -50,11 +50,8 @@ pub struct OfficeArgs {
 pub fn establish(path: &Path, founding: &Founding, keyring: &Keyring, now: Instant) -> Result<RootChain> {
     let folder = Folder::new(path);
     let is_cut_off = roots::path(path, 1).exists() && !folder.log().join("head").exists();
-    let chain = if is_cut_off {
-        roots::chain(path, None)?
-    } else {
-        found::found(path, founding, keyring, now)?.chain
-    };
+    let chain =
+        if is_cut_off { roots::chain(path, None)? } else { found::found(path, founding, keyring, now)? };
     let _one_at_a_time = folder.lock()?;
     Journal::create(&folder, &chain, &keyring.open_note(LOG_KEY)?)?;
     Ok(chain)

@@ -14,9 +14,9 @@ use crate::failure::{Failure, Result};
 use crate::table::{Cell, Table};
 use crate::ui::{BAD, DIM, GOOD, STRONG, Ui, WARN, count};
 
-/// Verify a licence or a decision: recompute everything that it rests on, from one file and without a network
+/// Verify a licence or a decision: recompute everything it rests on, offline
 ///
-/// Signatures and roles, the log and its witnesses, the policy, the seed, every question, every score, the counts, the
+/// From one file: signatures and roles, the log and its witnesses, the policy, the seed, every question, every score, the counts, the
 /// decision. Ends with 0 when all of it holds and with 30 otherwise. That the authority is the one you mean is only
 /// shown with `--root`.
 #[derive(clap::Args)]
