@@ -12,7 +12,7 @@ use crate::ui::{Ui, count};
 
 /// Have the newest checkpoint cosigned, and publish it
 ///
-/// For a log whose witnesses could not be reached when entries were added. Needs no secret key.
+/// For a log whose witnesses could not be reached when entries were added. Needs no secret key. Prints the checkpoint.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -36,6 +36,9 @@ pub fn run(args: &Publish, ui: &Ui) -> Result {
     let published = publish::publish(&mut log, &policy, &mut [], ui)?;
     let (entries, by) = (count(log.size(), "entry"), count(published.cosigned.len() as u64, "witness"));
     if published.is_published {
+        let mut out = ui.out();
+        out.line(published.note.to_text().trim_end())?;
+        out.finish()?;
         ui.status("Published", format_args!("{entries}, cosigned by {by}"));
         return Ok(Exit::Ok);
     }
