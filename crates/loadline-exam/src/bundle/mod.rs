@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use name::{PartName, parse_name};
-pub use read::{Reader, SmallParts};
+pub use read::{NextRecord, Reader, SmallParts};
 pub use write::{Contents, LoggedEntry, RunParts, write};
 
 use loadline_core::strict::StrictError;

@@ -1,7 +1,7 @@
 //! Reading a bundle: one pass, bounded memory, and nothing that was not listed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use loadline_core::digest::Hasher;
 use loadline_core::strict;
@@ -38,9 +38,22 @@ impl SmallParts {
     }
 }
 
+/// A record whose log comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextRecord {
+    /// From 1, in the order of the attestation.
+    pub number: u64,
+    /// Its run, as its part's name says.
+    pub run: RunId,
+    /// `seal.json`.
+    pub seal: Vec<u8>,
+    /// Bytes of its log.
+    pub length: u64,
+}
+
 /// A bundle that is being read.
 pub struct Reader<R> {
-    input: R,
+    input: BufReader<R>,
     parts: std::vec::IntoIter<Part>,
 }
 
@@ -60,7 +73,8 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// See [`BundleError`].
-    pub fn open(mut input: R) -> Result<Self, BundleError> {
+    pub fn open(input: R) -> Result<Self, BundleError> {
+        let mut input = BufReader::new(input);
         let at_start = |source| BundleError::Io { at: "the beginning".to_owned(), source };
         let mut first = Vec::new();
         input.by_ref().take(FIRST_LINE.len() as u64).read_to_end(&mut first).map_err(at_start)?;
@@ -87,19 +101,18 @@ impl<R: Read> Reader<R> {
         Ok(small)
     }
 
-    /// The next record: its number, its run, its seal, and how long its log is. The log must then be read with
-    /// [`Reader::log`]. `None` after the last one.
+    /// The next record. Its log must then be read with [`Reader::log`]. `None` after the last one.
     ///
     /// # Errors
     /// As [`Reader::small`].
-    pub fn next_record(&mut self) -> Result<Option<(u64, RunId, Vec<u8>, u64)>, BundleError> {
+    pub fn next_record(&mut self) -> Result<Option<NextRecord>, BundleError> {
         let Some(part) = self.parts.next() else { return Ok(None) };
         let PartName::Seal(number, run) = part.name else {
             return Err(BundleError::Unknown(part.name.to_string()));
         };
         let seal = self.whole(&part)?;
         let length = self.parts.as_slice().first().map_or(0, |log| log.bytes);
-        Ok(Some((number, run, seal, length)))
+        Ok(Some(NextRecord { number, run, seal, length }))
     }
 
     /// Gives the log of the record just begun to `read`, then reads what `read` left, so that the whole part is checked.
@@ -169,16 +182,12 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// The second line, without its end. Read byte by byte, so that nothing after it is taken.
-fn table_line(input: &mut impl Read) -> Result<Vec<u8>, BundleError> {
+/// The second line, without its end.
+fn table_line(input: &mut impl BufRead) -> Result<Vec<u8>, BundleError> {
     let mut line = Vec::new();
-    for byte in input.by_ref().take(MAX_TABLE_BYTES as u64).bytes() {
-        match byte.map_err(|source| BundleError::Io { at: "the table of contents".to_owned(), source })? {
-            b'\n' => return Ok(line),
-            byte => line.push(byte),
-        }
-    }
-    Err(BundleError::TableLength)
+    let read = input.take(MAX_TABLE_BYTES as u64).read_until(b'\n', &mut line);
+    read.map_err(|source| BundleError::Io { at: "the table of contents".to_owned(), source })?;
+    if line.pop() == Some(b'\n') { Ok(line) } else { Err(BundleError::TableLength) }
 }
 
 fn check(table: Table) -> Result<Vec<Part>, BundleError> {

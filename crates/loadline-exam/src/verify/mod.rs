@@ -9,7 +9,7 @@ mod report;
 
 pub use report::{Anchor, Report, Status, Step, StepName, Summary, WithheldRows};
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 use loadline_core::Digest;
 use loadline_core::model::Basis;
@@ -53,7 +53,7 @@ pub fn verify(bundle: impl Read, anchor: &Anchor) -> Report {
     let mut list = Checklist::default();
     let mut facts = Facts::default();
     let mut found = Found::default();
-    let container = container(BufReader::new(bundle), anchor, &mut list, &mut facts, &mut found);
+    let container = container(bundle, anchor, &mut list, &mut facts, &mut found);
     list.step(StepName::Container, || match container {
         Ok(parts) => Ok(((), format!("{parts} parts, each whole and in its place"))),
         Err(error) => Err(Not::Wrong(error.to_string())),

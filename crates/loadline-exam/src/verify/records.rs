@@ -12,7 +12,7 @@ use loadline_policy::policy::Source;
 use super::list::{Checklist, Not, need};
 use super::report::{Status, StepName, WithheldRows};
 use crate::attest::{Exam, Examined};
-use crate::bundle::{BundleError, Reader};
+use crate::bundle::{BundleError, NextRecord, Reader};
 use crate::manifest::Manifest;
 use crate::rescore::{MAX_ROW_BYTES, Recount, SuiteTest, recount};
 use crate::seed::ExamSeed;
@@ -70,7 +70,7 @@ pub(super) fn read(
 
 fn read_all(mut reader: Reader<impl Read>, known: &Known<'_>, found: &mut Found) -> Result<(), BundleError> {
     let mut broken = Ok(());
-    while let Some((number, run, seal, length)) = reader.next_record()? {
+    while let Some(NextRecord { number, run, seal, length }) = reader.next_record()? {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let examined = known.exam.zip(place).and_then(|(exam, place)| exam.tests.get(place));
         let test = examined.and_then(|examined| suite_test(known, examined, found));

@@ -17,7 +17,11 @@ fn plan() -> Plan {
 #[test]
 fn a_signature_of_the_wrong_role_does_not_count() {
     let examiners = Plan { examiners: |keys| vec![&keys.authority], ..plan() };
-    plan_fails(&examiners, StepName::Attestation, &["exam/attestation.json", "`authority`", "role `examiner`"]);
+    plan_fails(
+        &examiners,
+        StepName::Attestation,
+        &["exam/attestation.json", "`authority`", "role `examiner`"],
+    );
     let authorities = Plan { authorities: |keys| vec![&keys.examiner], ..plan() };
     plan_fails(&authorities, StepName::License, &["license.json", "`examiner`", "role `authority`"]);
     // Without its sign-off nothing is allowed, so there is no licence either.
@@ -181,7 +185,7 @@ fn a_changed_question_is_named() {
     let id = Plan { row: Some(|row| row.id = format!("easy-{}", row.index)), ..plan() };
     plan_fails(&id, StepName::Items, &["sample `easy-0`", "`id`"]);
     let index = Plan { row: Some(|row| row.index += 1_000), ..plan() };
-    plan_fails(&index, StepName::Items, &["index 1000", "outside of 20 samples"]);
+    plan_fails(&index, StepName::Records, &["records/1-", "row 2", "index 1000", "20 samples"]);
 }
 
 #[test]
@@ -200,7 +204,11 @@ fn a_score_that_is_not_the_answer_s_is_named() {
 #[test]
 fn other_counts_than_the_record_has_are_refused() {
     let counts = Plan { exam: Some(|exam| exam.tests[0].counts.successes += 1), ..plan() };
-    plan_fails(&counts, StepName::Counts, &["test `written`", "attested are 18 of 20", "counted are 17 of 20"]);
+    plan_fails(
+        &counts,
+        StepName::Counts,
+        &["test `written`", "attested are 18 of 20", "counted are 17 of 20"],
+    );
     let early = Plan { exam: Some(|exam| exam.tests[2].counts.scored += 1), ..plan() };
     plan_fails(&early, StepName::Counts, &["test `stopped`", "of 41", "of 40"]);
 }
@@ -213,7 +221,8 @@ fn a_decision_that_does_not_follow_is_refused() {
 
 #[test]
 fn a_licence_that_says_more_than_the_decision_is_refused() {
-    let longer = Plan { license: Some(|license| license.validity.value.expires = at(90_000_000).unwrap()), ..plan() };
+    let longer =
+        Plan { license: Some(|license| license.validity.value.expires = at(90_000_000).unwrap()), ..plan() };
     plan_fails(&longer, StepName::License, &["not the licence that follows from the decision"]);
     let stage = Plan { license: Some(|license| license.stage.value = Stage::General), ..plan() };
     plan_fails(&stage, StepName::License, &["license.json"]);

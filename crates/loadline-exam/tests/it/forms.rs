@@ -14,7 +14,10 @@ fn an_entry_has_one_form() {
     let entry = Entry::Root(RootEntry { version: 3, digest: Digest([0xab; 32]) });
     let text = String::from_utf8(entry.to_bytes().unwrap()).unwrap();
     let digest = format!("sha256:{}", "ab".repeat(32));
-    assert_eq!(text, format!(r#"{{"digest":"{digest}","format":"loadline-entry/1","kind":"root","version":3}}"#));
+    assert_eq!(
+        text,
+        format!(r#"{{"digest":"{digest}","format":"loadline-entry/1","kind":"root","version":3}}"#)
+    );
     assert_eq!(Entry::parse(text.as_bytes()).unwrap(), entry);
     for (from, to, word) in [
         (r#""version":3"#, r#""version":3.0"#, "invalid type: floating point"),
@@ -46,7 +49,9 @@ fn a_manifest_follows_the_model_signing_format() {
     let manifest = Manifest::of_files("m", [("w/b.bin".to_owned(), b), ("w/a.bin".to_owned(), a)]).unwrap();
     let text = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
     let subject = Digest::of(&[a.0, b.0].concat());
-    assert!(text.contains(&format!(r#""subject":[{{"digest":{{"sha256":"{}"}},"name":"m"}}]"#, subject.hex())));
+    assert!(
+        text.contains(&format!(r#""subject":[{{"digest":{{"sha256":"{}"}},"name":"m"}}]"#, subject.hex()))
+    );
     assert!(text.contains(r#""predicateType":"https://model_signing/signature/v1.0""#));
     assert_eq!(Manifest::parse(text.as_bytes()).unwrap(), manifest);
     for (from, to, word) in [
