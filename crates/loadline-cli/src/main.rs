@@ -6,6 +6,7 @@
 mod authority;
 mod cache;
 mod control;
+mod decided;
 mod documents;
 mod exit;
 mod failure;
