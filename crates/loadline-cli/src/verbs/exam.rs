@@ -230,7 +230,7 @@ fn run_exam(args: &RunArgs, ui: &Ui) -> Result {
     } else {
         crate::results::table(
             report.outcomes.iter().map(|outcome| &outcome.results),
-            &crate::store::Prefixes::of(&store),
+            &crate::store::short_ids(&store),
         )
         .write(&mut out, 4)?;
     }
