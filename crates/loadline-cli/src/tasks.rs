@@ -48,7 +48,12 @@ impl<'a> Finder<'a> {
     pub fn find(&mut self, text: &str) -> Result<Vec<Ready>, Failure> {
         if let Some(suite) = SuiteTask::parse(text).map_err(|error| task_failure(&error))? {
             let seed = self.seed.unwrap_or(0);
-            return Ok(vec![Ready { task: suite.task(seed, self.limit), seed, limit: self.limit, sequential: None }]);
+            return Ok(vec![Ready {
+                task: suite.task(seed, self.limit),
+                seed,
+                limit: self.limit,
+                sequential: None,
+            }]);
         }
         let seed = self.seed.unwrap_or(LoadOptions::default().seed);
         let options = LoadOptions { seed, ..LoadOptions::default() };

@@ -31,9 +31,12 @@ pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -
     let fresh = to.with_extension("bundle.new");
     let file = File::create(&fresh).map_err(|error| failed(&error))?;
     let mut writer = BufWriter::new(file);
-    bundle::write(&contents, |run| File::open(store.run_dir(run).join("log")), &mut writer).map_err(|error| {
-        Failure::because(Exit::Unexpected, format!("cannot write `{}`", to.display()), &error).hint(error.hint())
-    })?;
+    bundle::write(&contents, |run| File::open(store.run_dir(run).join("log")), &mut writer).map_err(
+        |error| {
+            Failure::because(Exit::Unexpected, format!("cannot write `{}`", to.display()), &error)
+                .hint(error.hint())
+        },
+    )?;
     let file = writer.into_inner().map_err(|error| failed(error.error()))?;
     file.sync_all().map_err(|error| failed(&error))?;
     let bytes = file.metadata().map_err(|error| failed(&error))?.len();
@@ -105,9 +108,7 @@ fn story(office: &Office, sitting: &Sitting, license: Option<Digest>) -> Vec<u64
     let mut has_policy = false;
     let wanted = |index: u64, entry: &Entry, has_policy: &mut bool| match entry {
         Entry::Root(_) => true,
-        Entry::Policy(policy) => {
-            policy.digest == start.policy && !std::mem::replace(has_policy, true)
-        }
+        Entry::Policy(policy) => policy.digest == start.policy && !std::mem::replace(has_policy, true),
         Entry::Commitment(_) => index == start.commitment,
         Entry::Registration(_) => index == start.registration,
         Entry::Start(other) => {
@@ -128,7 +129,8 @@ fn entries(office: &Office, sitting: &Sitting, license: Option<Digest>) -> Resul
     let mut logged = Vec::new();
     for index in story(office, sitting, license) {
         if index >= checkpoint.size() {
-            let message = format!("entry {index} is in the log, but no checkpoint that covers it is published");
+            let message =
+                format!("entry {index} is in the log, but no checkpoint that covers it is published");
             return Err(Failure::new(Exit::Unexpected, message)
                 .hint("`loadline log publish` asks the witnesses again; then bundle again"));
         }

@@ -111,7 +111,9 @@ pub fn keep(sitting: &Sitting, decided: &Decided) -> Result<PathBuf> {
     folder::write(&path, &decision, folder::PUBLIC)?;
     let digest = |bytes: &Vec<u8>| {
         let envelope = loadline_trust::Envelope::parse(bytes);
-        envelope.map(|envelope| envelope.payload_digest()).map_err(|error| Failure::of(Exit::Unexpected, &error))
+        envelope
+            .map(|envelope| envelope.payload_digest())
+            .map_err(|error| Failure::of(Exit::Unexpected, &error))
     };
     let minutes = Minutes {
         format: FORMAT.to_owned(),

@@ -6,10 +6,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
 /// Declarations, by the model's name in the catalogue.
-const DECLARED: &[(&str, &str)] = &[(
-    "qwen2.5-coder-0.5b-instruct",
-    include_str!("../../compute/qwen2.5-coder-0.5b-instruct.toml"),
-)];
+const DECLARED: &[(&str, &str)] =
+    &[("qwen2.5-coder-0.5b-instruct", include_str!("../../compute/qwen2.5-coder-0.5b-instruct.toml"))];
 
 /// The declaration of a simulated subject: nothing was trained.
 const SIMULATED: &str = include_str!("../../compute/simulated.toml");
@@ -33,7 +31,10 @@ pub fn simulated() -> Result<Ledger> {
 
 fn read(name: &str, text: &str) -> Result<Ledger> {
     compute::parse(text).map_err(|problems| {
-        Failure::new(Exit::Unexpected, format!("the declaration `{name}` that ships has {} problems", problems.0.len()))
+        Failure::new(
+            Exit::Unexpected,
+            format!("the declaration `{name}` that ships has {} problems", problems.0.len()),
+        )
     })
 }
 

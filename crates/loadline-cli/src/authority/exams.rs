@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use loadline_core::record::Row;
 use loadline_core::{Digest, Instant, Model};
 use loadline_evidence::{RecordReader, Store};
-use loadline_exam::entry::{Registration, Resume, Start, exam_id};
 use loadline_exam::case;
+use loadline_exam::entry::{Registration, Resume, Start, exam_id};
 use loadline_exam::rescore::SuiteTest;
 use loadline_exam::{Entry, ExamSecret, ExamSeed, Manifest, SeedCheckpoint};
 use loadline_measure::SuiteTask;
@@ -16,12 +16,12 @@ use loadline_policy::policy::{Stage, Test};
 use loadline_policy::{Pack, Policy, ScopeVerdict, rules};
 use serde::{Deserialize, Serialize};
 
+use super::commit;
 use super::folder::{self, Folder};
 use super::history::ExamHistory;
 use super::office::Office;
 use super::registry::{self, Kept};
 use super::sequential::Sequential;
-use super::commit;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::store::record_failure;
@@ -245,18 +245,24 @@ pub fn check_model(sitting: &Sitting, model: &dyn Model) -> Result<()> {
     let is_same = match (registered, weights) {
         (Manifest::Weights(statement), Some(found)) => statement.predicate.digests().contains(&found),
         // Weights that somebody serves: nothing here can tell, and the registration says so.
-        (Manifest::Weights(_), None) => sitting.registration.identity != loadline_core::model::Basis::Verified,
+        (Manifest::Weights(_), None) => {
+            sitting.registration.identity != loadline_core::model::Basis::Verified
+        }
         (Manifest::Remote(statement), _) => {
             let reference = model.reference();
-            (&statement.predicate.provider, &statement.predicate.name) == (&reference.provider, &reference.name)
+            (&statement.predicate.provider, &statement.predicate.name)
+                == (&reference.provider, &reference.name)
         }
     };
     if is_same {
         return Ok(());
     }
     let message = format!("{} is not the model that was registered", model.reference());
-    let failure = Failure::new(Exit::ModelUnreachable, message)
-        .cause(format!("registered was {} ({})", registered.name(), sitting.registration.model));
+    let failure = Failure::new(Exit::ModelUnreachable, message).cause(format!(
+        "registered was {} ({})",
+        registered.name(),
+        sitting.registration.model
+    ));
     let failure = match weights {
         Some(found) => failure.cause(format!("its file is now {found}, which the manifest does not list")),
         None => failure,

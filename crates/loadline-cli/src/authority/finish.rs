@@ -18,10 +18,10 @@ use loadline_trust::Role;
 use serde::Serialize;
 
 use super::exams::{self, Sitting};
+use super::folder;
 use super::history::ExamHistory;
 use super::office::Office;
 use super::signing::{self, Attested};
-use super::folder;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::store::record_failure;
@@ -79,7 +79,11 @@ fn attest(office: &Office, sitting: &Sitting) -> Result<Attested> {
         checkpoint: sitting.checkpoint.clone(),
         commitment: start.commitment,
         exam: start.exam,
-        policy: PolicyRef { name: policy.name.clone(), version: policy.version.clone(), digest: start.policy },
+        policy: PolicyRef {
+            name: policy.name.clone(),
+            version: policy.version.clone(),
+            digest: start.policy,
+        },
         program: PROGRAM.to_owned(),
         registration: start.registration,
         start: sitting.history.index,
@@ -101,7 +105,8 @@ fn attest(office: &Office, sitting: &Sitting) -> Result<Attested> {
 
 fn log(office: &mut Office, sitting: &Sitting, attested: &Attested) -> Result<()> {
     let tests = &attested.statement.predicate.tests;
-    let records = tests.iter().map(|test| RecordRef { test: test.test.clone(), record: test.record }).collect();
+    let records =
+        tests.iter().map(|test| RecordRef { test: test.test.clone(), record: test.record }).collect();
     let finish = Finish {
         exam: sitting.exam(),
         start: sitting.history.index,
@@ -136,8 +141,7 @@ fn recounted(sitting: &Sitting, suite: &SuiteTest, record: &RecordReader) -> Res
     let log = File::open(&path).map_err(|error| unreadable(&error))?;
     let length = log.metadata().map_err(|error| unreadable(&error))?.len();
     let name = dir.display().to_string();
-    let recount =
-        recount(suite, run, &seal, (log, length), &name).map_err(|error| record_failure(&error))?;
+    let recount = recount(suite, run, &seal, (log, length), &name).map_err(|error| record_failure(&error))?;
     let counts = recount.counts().map_err(|what| {
         let message = format!("the record in `{name}` is not one of this exam");
         Failure::new(Exit::EvidenceInvalid, message).cause(what).hint("restore it from a copy")

@@ -185,9 +185,7 @@ pub fn read_addressed(path: &Path, digest: Digest) -> Result<Vec<u8>> {
     if found == digest {
         return Ok(bytes);
     }
-    Err(not_as_written(path)
-        .cause(format!("expected {digest}"))
-        .cause(format!("found    {found}")))
+    Err(not_as_written(path).cause(format!("expected {digest}")).cause(format!("found    {found}")))
 }
 
 /// A file that is not what was written.

@@ -84,7 +84,9 @@ impl History {
     /// The newest commitment that no registration names.
     pub fn free_commitment(&self) -> Option<(u64, &Commitment)> {
         let used = |index: u64| {
-            self.0.iter().any(|e| matches!(e, Entry::Registration(registration) if registration.commitment == index))
+            self.0
+                .iter()
+                .any(|e| matches!(e, Entry::Registration(registration) if registration.commitment == index))
         };
         self.iter().rev().find_map(|(index, entry)| match entry {
             Entry::Commitment(commitment) if !used(index) => Some((index, commitment)),
@@ -133,14 +135,20 @@ impl History {
             _ => None,
         });
         let wanted = prefix.map(|text| text.strip_prefix("sha256:").unwrap_or(text));
-        let found: Vec<_> =
-            starts.filter(|(_, start)| wanted.is_none_or(|text| start.exam.hex().starts_with(text))).collect();
+        let found: Vec<_> = starts
+            .filter(|(_, start)| wanted.is_none_or(|text| start.exam.hex().starts_with(text)))
+            .collect();
         let usage = |message: String, hint: &str| Failure::new(Exit::Usage, message).hint(hint);
         let (index, start) = match (found.as_slice(), wanted) {
-            ([], None) => return Err(usage("no exam was begun".to_owned(), "begin one with `loadline exam start`")),
+            ([], None) => {
+                return Err(usage("no exam was begun".to_owned(), "begin one with `loadline exam start`"));
+            }
             ([], Some(text)) => {
                 let text = loadline_core::untrusted::one_line(text, 80);
-                return Err(usage(format!("no exam `{text}`"), "`loadline exam start` prints the id of an exam"));
+                return Err(usage(
+                    format!("no exam `{text}`"),
+                    "`loadline exam start` prints the id of an exam",
+                ));
             }
             ([.., last], None) => *last,
             ([only], Some(_)) => *only,
@@ -178,7 +186,9 @@ impl History {
         found.retain(|license| wanted.is_none_or(|text| license.entry.license.hex().starts_with(text)));
         let usage = |message: String, hint: &str| Failure::new(Exit::Usage, message).hint(hint);
         match (found.len(), wanted) {
-            (0, None) => Err(usage("no licence was issued".to_owned(), "issue one with `loadline license issue`")),
+            (0, None) => {
+                Err(usage("no licence was issued".to_owned(), "issue one with `loadline license issue`"))
+            }
             (0, Some(text)) => {
                 let text = loadline_core::untrusted::one_line(text, 80);
                 Err(usage(format!("no licence `{text}`"), "`loadline license show` lists them"))

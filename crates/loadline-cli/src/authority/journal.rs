@@ -7,8 +7,8 @@ use loadline_exam::Entry;
 use loadline_exam::entry::{LogState, RootEntry};
 use loadline_tlog::disk::{DiskError, DiskLog, RealDisk};
 use loadline_tlog::{
-    Checkpoint, Note, NoteError, Policy, Resource, SignerKey, Span, TileSource as _, Tree, VerifierKey, leaf_hash,
-    tile,
+    Checkpoint, Note, NoteError, Policy, Resource, SignerKey, Span, TileSource as _, Tree, VerifierKey,
+    leaf_hash, tile,
 };
 use loadline_trust::RootChain;
 

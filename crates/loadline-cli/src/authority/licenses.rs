@@ -1,7 +1,7 @@
 //! Licences: issued from a decision that allows, logged, and later revoked, suspended or reinstated.
 
-use loadline_core::digest::canonical_json;
 use loadline_core::Digest;
+use loadline_core::digest::canonical_json;
 use loadline_exam::entry::{LicenseEntry, StandingChange};
 use loadline_exam::{Entry, attest, case};
 use loadline_policy::License;
@@ -194,7 +194,10 @@ pub fn change(office: &mut Office, license: &LicenseHistory, change: Change, rea
     let state = license.standing.as_ref().map(|standing| standing.state);
     match (change, state) {
         (_, Some(StandingState::Revoked)) => {
-            return usage(format!("licence {shown} is revoked, which is for ever"), "issue a new one after a new exam");
+            return usage(
+                format!("licence {shown} is revoked, which is for ever"),
+                "issue a new one after a new exam",
+            );
         }
         (Change::Suspend, Some(StandingState::Suspended)) => {
             return usage(format!("licence {shown} is suspended already"), "reinstate or revoke it");
@@ -204,8 +207,7 @@ pub fn change(office: &mut Office, license: &LicenseHistory, change: Change, rea
         }
         _ => {}
     }
-    let entry =
-        StandingChange { license: license.entry.license, reason: reason.to_owned(), at: office.now };
+    let entry = StandingChange { license: license.entry.license, reason: reason.to_owned(), at: office.now };
     office.log(vec![match change {
         Change::Revoke => Entry::Revoke(entry),
         Change::Suspend => Entry::Suspend(entry),

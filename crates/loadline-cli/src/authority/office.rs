@@ -119,7 +119,10 @@ impl Office {
             _ => None,
         });
         version.last().and_then(|version| self.chain.version(version)).ok_or_else(|| {
-            Failure::new(Exit::EvidenceInvalid, format!("no root was in force before entry {index} of the log"))
+            Failure::new(
+                Exit::EvidenceInvalid,
+                format!("no root was in force before entry {index} of the log"),
+            )
         })
     }
 
@@ -143,7 +146,8 @@ impl Office {
         let keyring = self.keyring()?;
         let mut holders = self.chain.current().holders(role);
         let Some(holder) = holders.find(|holder| keyring.path(holder.name()).exists()) else {
-            let message = format!("no key of role `{role}` is in `{}`", roots::keys(self.folder.path()).display());
+            let message =
+                format!("no key of role `{role}` is in `{}`", roots::keys(self.folder.path()).display());
             return Err(Failure::new(Exit::Usage, message)
                 .hint(format!("its file is `{}.age`; run this where that key is kept", key_name(role))));
         };
@@ -151,7 +155,8 @@ impl Office {
         if key.public().id() == holder.id() {
             return Ok(key);
         }
-        let message = format!("`{}` is not the key that the root names", keyring.path(holder.name()).display());
+        let message =
+            format!("`{}` is not the key that the root names", keyring.path(holder.name()).display());
         Err(Failure::new(Exit::EvidenceInvalid, message).hint("restore the key file from a copy"))
     }
 
@@ -206,7 +211,9 @@ impl Office {
             let store = store.map_err(|error| disk_failure(&error))?;
             let log = KnownLog {
                 origin: self.journal.origin().to_owned(),
-                keys: vec![keyring::read_vkey(&roots::keys(self.folder.path()).join(format!("{LOG_KEY}.vkey")))?],
+                keys: vec![keyring::read_vkey(
+                    &roots::keys(self.folder.path()).join(format!("{LOG_KEY}.vkey")),
+                )?],
             };
             let witness = Witness::new(vec![*key], vec![log], store);
             witnesses.push(witness.map_err(|error| {

@@ -129,8 +129,7 @@ pub fn register(office: &mut Office, candidate: &Candidate, commitment: Option<u
     let (name, identity) = (candidate.manifest.name().to_owned(), candidate.identity);
     let nonce = Digest(*keyring::fresh_seed()?);
     let follows = office.journal.state();
-    let entry =
-        Registration { model, name: name.clone(), identity, compute, commitment, follows, nonce };
+    let entry = Registration { model, name: name.clone(), identity, compute, commitment, follows, nonce };
     let registration = office.log(vec![Entry::Registration(entry)])?;
     Ok(Registered { registration, commitment, model, name, identity })
 }
@@ -193,8 +192,11 @@ pub fn reached(folder: &Folder, model: Digest) -> Result<(Choice, Settings)> {
 /// When there is none.
 pub fn choice(reached: &Reached) -> Result<(Choice, Settings)> {
     let Some(reference) = &reached.reference else {
-        return Err(Failure::new(Exit::Usage, "this model was registered as files only: it cannot be asked from here")
-            .hint("register it with `--served-as MODEL` when an endpoint serves it"));
+        return Err(Failure::new(
+            Exit::Usage,
+            "this model was registered as files only: it cannot be asked from here",
+        )
+        .hint("register it with `--served-as MODEL` when an endpoint serves it"));
     };
     let choice = match &reached.file {
         Some(file) => Choice::parse_at(reference, file.clone())?,

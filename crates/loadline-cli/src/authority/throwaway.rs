@@ -85,7 +85,10 @@ pub fn set_up(place: &Place, ui: &Ui) -> Result<()> {
     if !path.exists() {
         let text = Secret::new(hex(&keyring::fresh_seed()?[..16]));
         folder::write(&path, format!("{}\n", text.expose()).as_bytes(), folder::PRIVATE)?;
-        ui.status("Drawn", format_args!("a random passphrase, in plain text for its owner only: `{}`", path.display()));
+        ui.status(
+            "Drawn",
+            format_args!("a random passphrase, in plain text for its owner only: `{}`", path.display()),
+        );
     }
     let passphrase = place.office().passphrase.get()?;
     let witness = witness(place, &passphrase, ui)?;
@@ -121,6 +124,9 @@ fn witness(place: &Place, passphrase: &Secret, ui: &Ui) -> Result<VerifierKey> {
     let verifier = key.verifier().clone();
     let _not_there = std::fs::remove_file(path.with_extension("vkey"));
     keyring::save(&path, &StoredKey::Note(Box::new(key)), passphrase, Work::LIGHT)?;
-    ui.status("Made", format_args!("a second witness of the log, with a key of its own: `{}`", place.witness().display()));
+    ui.status(
+        "Made",
+        format_args!("a second witness of the log, with a key of its own: `{}`", place.witness().display()),
+    );
     Ok(verifier)
 }

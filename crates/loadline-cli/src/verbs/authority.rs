@@ -137,10 +137,7 @@ fn init(args: &Init, ui: &Ui) -> Result {
     let keyring = Keyring::new(roots::keys(&args.folder), args.passphrase.get_new()?).with_work(args.work);
     let chain = office::establish(&args.folder, &founding, &keyring, roots::now()?)?;
     ui.status("Founded", format_args!("an authority in `{}`", args.folder.display()));
-    ui.status(
-        "Kept",
-        format_args!("{} in `{}`", keys_of(&chain), roots::keys(&args.folder).display()),
-    );
+    ui.status("Kept", format_args!("{} in `{}`", keys_of(&chain), roots::keys(&args.folder).display()));
     let root = roots::path(&args.folder, 1);
     ui.status("Signed", format_args!("version 1 of the root, `{}`", root.display()));
     ui.status("Logged", format_args!("the root, entry 0 of `{}`", args.folder.join("log").display()));

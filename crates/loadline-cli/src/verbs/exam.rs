@@ -141,7 +141,11 @@ fn commit(args: &Commit, ui: &Ui) -> Result {
     );
     office.publish(ui)?;
     let mut out = ui.out();
-    if args.json { out.json(&committed)? } else { out.line(index)? }
+    if args.json {
+        out.json(&committed)?
+    } else {
+        out.line(index)?
+    }
     out.finish()?;
     ui.hint("register a model for it with `loadline model register MODEL`");
     Ok(Exit::Ok)

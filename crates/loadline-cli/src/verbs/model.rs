@@ -131,7 +131,15 @@ fn candidate(args: &Register, declared: Option<Ledger>, ui: &Ui) -> Result<Candi
     if path.exists() {
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => path.canonicalize().ok().as_deref().unwrap_or(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            None => path
+                .canonicalize()
+                .ok()
+                .as_deref()
+                .unwrap_or(path)
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         };
         let manifest = hash(path, &name, ui)?;
         let is_gguf = path.extension().is_some_and(|extension| extension == "gguf");

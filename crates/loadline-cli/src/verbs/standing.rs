@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use loadline_trust::Standing;
 
-use crate::authority::office::{Office, OfficeArgs};
 use crate::authority::folder::Folder;
+use crate::authority::office::{Office, OfficeArgs};
 use crate::authority::{roots, standing};
 use crate::control::{Control, Respond, Watch};
 use crate::exit::Exit;
@@ -115,11 +115,10 @@ fn issue(args: &Issue, ui: &Ui) -> Result {
     // The folder is free for others between two signatures: a licence may be revoked meanwhile.
     drop(office);
     let (stop, stopped) = mpsc::channel();
-    let _control = Control::start(Watch::default(), Stop(stop)).map_err(|error| Failure::io("cannot start", &error))?;
+    let _control =
+        Control::start(Watch::default(), Stop(stop)).map_err(|error| Failure::io("cannot start", &error))?;
     loop {
-        match Office::open(&args.office).and_then(|office| {
-            standing::issue(&office, args.lease)
-        }) {
+        match Office::open(&args.office).and_then(|office| standing::issue(&office, args.lease)) {
             Ok(standing) => drop(tell(&standing, args.json, ui)?),
             // Somebody else is at the folder: the last one still counts for a while.
             Err(failure) if failure.message.starts_with("another process") => ui.warning(&failure.message),
@@ -136,7 +135,10 @@ fn tell(standing: &Standing, json: bool, ui: &Ui) -> Result {
     let entries = count(standing.entries.len() as u64, "licence");
     ui.status(
         "Signed",
-        format_args!("standing of epoch {}, until {}: {entries} not as issued", standing.epoch, standing.expires),
+        format_args!(
+            "standing of epoch {}, until {}: {entries} not as issued",
+            standing.epoch, standing.expires
+        ),
     );
     let mut out = ui.out();
     if json {
@@ -162,7 +164,9 @@ fn show(args: &Show, ui: &Ui) -> Result {
     let now = roots::now()?;
     let chain = roots::current(folder.path(), now)?;
     let Some((standing, _)) = standing::read(&folder, &chain)? else {
-        return Err(Failure::new(Exit::Usage, "there is no standing").hint("sign one with `loadline standing issue`"));
+        return Err(
+            Failure::new(Exit::Usage, "there is no standing").hint("sign one with `loadline standing issue`")
+        );
     };
     tell(&standing, args.json, ui)?;
     if standing.check_at(now).is_err() {

@@ -88,7 +88,8 @@ fn root(text: &str) -> Result<Digest> {
     if !path.exists() {
         let text = if text.starts_with("sha256:") { text.to_owned() } else { format!("sha256:{text}") };
         return text.parse::<Digest>().map_err(|error| {
-            Failure::of(Exit::Usage, &error).hint("`loadline authority show` prints the digest of an authority")
+            Failure::of(Exit::Usage, &error)
+                .hint("`loadline authority show` prints the digest of an authority")
         });
     }
     let envelope = Envelope::parse(&folder::read(path)?);
@@ -96,7 +97,9 @@ fn root(text: &str) -> Result<Digest> {
     let root: Root = envelope.json(ROOT_TYPE).map_err(|error| folder::changed(path, &error))?;
     if root.version != 1 {
         let message = format!("`{}` is version {} of a root", path.display(), root.version);
-        return Err(Failure::new(Exit::Usage, message).hint("give version 1: it names the authority for ever"));
+        return Err(
+            Failure::new(Exit::Usage, message).hint("give version 1: it names the authority for ever")
+        );
     }
     Ok(envelope.payload_digest())
 }
@@ -128,11 +131,17 @@ pub fn conclude(report: &Report, path: &Path, ui: &Ui) {
         ui.status("Verified", format_args!("`{shown}`: {outcome}, {answers} scored again"));
     } else {
         let failed = report.failed().map_or("a step", |step| step.name.name());
-        ui.line(format_args!("{} `{shown}` does not hold: {failed}", ui.styled(BAD, format_args!("{:>12}", "Refused"))));
+        ui.line(format_args!(
+            "{} `{shown}` does not hold: {failed}",
+            ui.styled(BAD, format_args!("{:>12}", "Refused"))
+        ));
     }
     for withheld in &report.withheld {
         let rows = count(withheld.rows.len() as u64, "row");
-        ui.warning(format_args!("{rows} of test `{}` are withheld: their scores are only attested", withheld.test));
+        ui.warning(format_args!(
+            "{rows} of test `{}` are withheld: their scores are only attested",
+            withheld.test
+        ));
     }
     for limit in &report.cannot_show {
         ui.say(format_args!("{} {limit}", ui.styled(WARN, format_args!("{:>12}", "Not shown"))));

@@ -66,9 +66,9 @@ fn a_killed_exam_goes_on_and_the_log_says_so() {
     let store = bench.sandbox.path("authority/exams");
     // Until some answers are there: the record grows, whatever the clock says.
     let is_some = || {
-        walk(&store).iter().any(|path| {
-            path.ends_with("log") && path.metadata().is_ok_and(|meta| meta.len() > 8_000)
-        })
+        walk(&store)
+            .iter()
+            .any(|path| path.ends_with("log") && path.metadata().is_ok_and(|meta| meta.len() > 8_000))
     };
     while !is_some() {
         assert!(running.try_wait().unwrap().is_none(), "it ended before it was killed");
@@ -82,7 +82,11 @@ fn a_killed_exam_goes_on_and_the_log_says_so() {
     let resumed = bench.ok("exam run");
     assert!(resumed.stderr.contains("answers reused"), "{}", resumed.stderr);
     bench.ok("exam run");
-    assert_eq!(bench.kinds().iter().filter(|kind| *kind == "resume").count(), 1, "a complete exam is not resumed");
+    assert_eq!(
+        bench.kinds().iter().filter(|kind| *kind == "resume").count(),
+        1,
+        "a complete exam is not resumed"
+    );
     bench.ok("exam finish");
     assert_eq!(bench.run("license issue --stage internal --json").code, 0);
     bench.ok("license bundle -o x.bundle");
@@ -95,7 +99,8 @@ fn another_model_is_not_asked() {
     let bench = Bench::new();
     bench.sandbox.write("weights/a.bin", "first");
     bench.ok("exam commit policy.toml");
-    let registered = bench.ok("model register weights --served-as fake/ability=0.9 --json").json_lines().remove(0);
+    let registered =
+        bench.ok("model register weights --served-as fake/ability=0.9 --json").json_lines().remove(0);
     assert_eq!(registered["identity"], "self_reported");
     bench.ok("exam commit policy.toml");
     let other = bench.run("model register openai/x");

@@ -124,8 +124,7 @@ impl Bench {
 
     pub fn log(&self) -> Vec<Value> {
         let entries = self.sandbox.path("authority/log/tile/entries");
-        let mut files: Vec<_> =
-            walk(&entries).into_iter().filter(|path| path.is_file()).collect();
+        let mut files: Vec<_> = walk(&entries).into_iter().filter(|path| path.is_file()).collect();
         files.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
         let bytes = std::fs::read(files.last().unwrap()).unwrap();
         let (mut at, mut found) = (0, Vec::new());
@@ -160,7 +159,9 @@ fn from_nothing_to_a_licence_that_is_revoked() {
     // Without signatures the decision is open; it is kept, and nothing is licensed.
     let open = bench.run("license issue --stage limited");
     assert_eq!(open.code, 21, "{}", open.text());
-    assert!(open.stdout.starts_with("UNDETERMINED") && open.stdout.contains("0 of 1 needed signed as red_team"));
+    assert!(
+        open.stdout.starts_with("UNDETERMINED") && open.stdout.contains("0 of 1 needed signed as red_team")
+    );
     assert!(!bench.kinds().contains(&"license".to_owned()));
     bench.sign_all();
     let issued = bench.ok("license issue --stage limited --json").json_lines().remove(0);
@@ -174,9 +175,15 @@ fn from_nothing_to_a_licence_that_is_revoked() {
     assert!((3..400).contains(&early), "{finished}");
     // Once more: the same licence, and no second entry of the log.
     let again = bench.ok("license issue --stage limited --json").json_lines().remove(0);
-    assert_eq!((again["license"].as_str().unwrap(), &again["is_new"]), (license.as_str(), &Value::Bool(false)));
+    assert_eq!(
+        (again["license"].as_str().unwrap(), &again["is_new"]),
+        (license.as_str(), &Value::Bool(false))
+    );
     assert_eq!(bench.kinds().iter().filter(|kind| *kind == "license").count(), 1);
-    let authority = bench.sandbox.run("authority show --json").ok().json_lines()[0]["authority"].as_str().unwrap().to_owned();
+    let authority = bench.sandbox.run("authority show --json").ok().json_lines()[0]["authority"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     bench.ok("license bundle -o first.bundle");
     let verified = bench.sandbox.run(&format!("verify first.bundle --root {authority} --json"));
     assert_eq!(verified.code, 0, "{}", verified.text());
@@ -204,7 +211,18 @@ fn from_nothing_to_a_licence_that_is_revoked() {
     assert!(bench.ok("license show").stdout.contains("revoked"));
     assert!(bench.ok("standing show").stdout.contains("revoked"));
     let kinds = bench.kinds();
-    let told = ["root", "policy", "commitment", "registration", "start", "finish", "license", "suspend", "reinstate", "revoke"];
+    let told = [
+        "root",
+        "policy",
+        "commitment",
+        "registration",
+        "start",
+        "finish",
+        "license",
+        "suspend",
+        "reinstate",
+        "revoke",
+    ];
     assert_eq!(kinds, told);
 }
 
@@ -280,7 +298,8 @@ fn a_renewed_licence_names_the_one_before() {
     bench.examined("fake/ability=0.95");
     bench.sign_all();
     let prefix = &first.as_str().unwrap()["sha256:".len()..][..12];
-    let second = bench.ok(&format!("license renew {prefix} --json")).json_lines().remove(0)["license"].clone();
+    let second =
+        bench.ok(&format!("license renew {prefix} --json")).json_lines().remove(0)["license"].clone();
     assert_ne!(first, second);
     let digest = second.as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
     let shown = bench.ok(&format!("license show {digest} --json")).json_lines().remove(0);

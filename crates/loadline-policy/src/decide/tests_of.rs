@@ -111,7 +111,8 @@ fn usable(policy: &Policy, case: &Case, test: &Test, evidence: &Evidence) -> Res
 fn judged(policy: &Policy, test: &Test, evidence: &Evidence) -> Reason {
     let rule = format!("test.{}", test.id);
     let n = evidence.scored + evidence.unscored;
-    let (worst, best, at_worst, at_best) = match both(policy, test, evidence.successes, evidence.unscored, n) {
+    let (worst, best, at_worst, at_best) = match both(policy, test, evidence.successes, evidence.unscored, n)
+    {
         Ok(both) => both,
         Err(error) => {
             return Reason::new(rule, Outcome::Undetermined, error.to_string()).evidence(&evidence.id);

@@ -79,7 +79,9 @@ fn elsewhere(args: &Sign, file: &Path, ui: &Ui) -> Result<Signing> {
     let has_roots = roots::path(&args.office.authority, 1).exists();
     let chain = has_roots.then(|| roots::chain(&args.office.authority, None)).transpose()?;
     if chain.is_none() {
-        ui.warning("there are no roots here to check who attested it: compare its digest with the authority's log");
+        ui.warning(
+            "there are no roots here to check who attested it: compare its digest with the authority's log",
+        );
     }
     let attested = signing::attestation(file, chain.as_ref().map(RootChain::current))?;
     let path = args.key.clone().unwrap_or_else(|| {

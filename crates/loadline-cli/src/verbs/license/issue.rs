@@ -28,12 +28,7 @@ struct Wish<'a> {
 /// See [`Issue`].
 pub fn issue(args: &Issue, ui: &Ui) -> Result {
     let office = Office::open(&args.office)?;
-    let wish = Wish {
-        exam: args.exam.as_deref(),
-        stage: args.stage,
-        terms: &args.terms,
-        json: args.json,
-    };
+    let wish = Wish { exam: args.exam.as_deref(), stage: args.stage, terms: &args.terms, json: args.json };
     go(office, &wish, None, ui)
 }
 
@@ -48,12 +43,8 @@ pub fn renew(args: &Renew, ui: &Ui) -> Result {
         return Err(Failure::new(Exit::Usage, message)
             .hint("issue a licence of its own with `loadline license issue`"));
     }
-    let wish = Wish {
-        exam: args.exam.as_deref(),
-        stage: older.entry.stage,
-        terms: &args.terms,
-        json: args.json,
-    };
+    let wish =
+        Wish { exam: args.exam.as_deref(), stage: older.entry.stage, terms: &args.terms, json: args.json };
     go(office, &wish, Some((digest, older.entry.model)), ui)
 }
 
@@ -63,7 +54,9 @@ fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: 
         && model != sitting.history.start.model
     {
         let message = format!("licence {digest} is of another model than the exam");
-        return Err(Failure::new(Exit::Usage, message).hint("a licence is renewed by a new exam of its model"));
+        return Err(
+            Failure::new(Exit::Usage, message).hint("a licence is renewed by a new exam of its model")
+        );
     }
     take_in(&office, &sitting, &wish.terms.sign_off)?;
     let terms = Terms {
@@ -80,13 +73,17 @@ fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: 
     let decision = &issued.decided.decision;
     let mut out = ui.out();
     if wish.json {
-        out.json(&json!({ "decision": decision, "license": issued.decided.license, "is_new": issued.is_new }))?;
+        out.json(
+            &json!({ "decision": decision, "license": issued.decided.license, "is_new": issued.is_new }),
+        )?;
     } else {
         decided::write(&mut out, decision)?;
     }
     out.finish()?;
     ui.hint(match issued.decided.license {
-        Some(_) => "`loadline license bundle` writes the evidence as one file that anybody can verify".to_owned(),
+        Some(_) => {
+            "`loadline license bundle` writes the evidence as one file that anybody can verify".to_owned()
+        }
         None => format!(
             "`loadline license bundle --exam {}` writes the evidence and this decision as one file",
             &sitting.exam().hex()[..12]

@@ -89,7 +89,11 @@ fn whole(out: &mut Out, license: &LicenseHistory, terms: &License) -> Result<()>
     table.row(line("model", format!("{} {}", subject.name, subject.digest), terms.subject.basis));
     table.row(line("stage", terms.stage.value, terms.stage.basis));
     let policy = &terms.policy.value;
-    table.row(line("policy", format!("{} {} {}", policy.name, policy.version, policy.digest), terms.policy.basis));
+    table.row(line(
+        "policy",
+        format!("{} {} {}", policy.name, policy.version, policy.digest),
+        terms.policy.basis,
+    ));
     for evidence in &terms.evidence {
         let value = &evidence.value;
         table.row(line("evidence", format!("{}, attempt {}", value.id, value.attempt), evidence.basis));
@@ -105,7 +109,11 @@ fn whole(out: &mut Out, license: &LicenseHistory, terms: &License) -> Result<()>
     for condition in &terms.conditions.value {
         table.row(line("condition", condition, terms.conditions.basis));
     }
-    table.row(line("valid", format!("{} to {}", validity.not_before, validity.expires), terms.validity.basis));
+    table.row(line(
+        "valid",
+        format!("{} to {}", validity.not_before, validity.expires),
+        terms.validity.basis,
+    ));
     table.row(line("next survey", terms.next_survey.value, terms.next_survey.basis));
     table.write(out, 2)?;
     if let Some(standing) = &license.standing {

@@ -99,7 +99,9 @@ fn subject(args: &License, ui: &Ui) -> Result<(Choice, Reached)> {
     if let Some(model) = &args.model {
         let choice = Choice::parse(model)?;
         if choice.is_simulated() {
-            ui.warning("a simulated subject reads the answer key: nothing that follows is about a real model");
+            ui.warning(
+                "a simulated subject reads the answer key: nothing that follows is about a real model",
+            );
         }
         return Ok((choice, reached(model, None)));
     }
@@ -120,7 +122,8 @@ fn begin(place: &Place, policy: &Policy, choice: &Choice, reached: Reached, ui: 
     let log = office.folder.log();
     if let Ok(history) = office.history.exam(None) {
         let name = &office.history.registration(history.start.registration)?.name;
-        let expected = choice.known().map_or_else(|| choice.reference.to_string(), |known| known.name.to_owned());
+        let expected =
+            choice.known().map_or_else(|| choice.reference.to_string(), |known| known.name.to_owned());
         if *name != expected && !expected.ends_with(name.as_str()) {
             let message = format!("`{}` holds the exam of {}", place.path().display(), one_line(name, 80));
             return Err(Failure::new(Exit::Usage, message).hint("take another folder with `--out`"));
@@ -182,12 +185,7 @@ fn examine(place: &Place, exam: &str, ui: &Ui) -> Result<Exit> {
 }
 
 /// Finishes, signs, decides, logs and bundles.
-fn conclude(
-    place: &Place,
-    exam: &str,
-    args: &License,
-    ui: &Ui,
-) -> Result<(Decided, loadline_core::Digest)> {
+fn conclude(place: &Place, exam: &str, args: &License, ui: &Ui) -> Result<(Decided, loadline_core::Digest)> {
     let mut office = Office::open(&place.office())?;
     let sitting = exams::open(&office, Some(exam))?;
     let finished = finish::finish(&mut office, &sitting)?;
@@ -196,7 +194,8 @@ fn conclude(
     let sitting = exams::open(&office, Some(exam))?;
     sign(&office, &sitting, args.stage, ui)?;
     let simulated = sitting.registration.name.starts_with("fake/");
-    let conditions = simulated.then(|| "the subject is simulated: it is used for demonstration only".to_owned());
+    let conditions =
+        simulated.then(|| "the subject is simulated: it is used for demonstration only".to_owned());
     let terms = Terms { conditions: conditions.into_iter().collect(), ..Terms::default() };
     let issued = licenses::issue(&mut office, &sitting, args.stage, &terms)?;
     crate::verbs::license::tell(&issued, &office, ui);
@@ -260,7 +259,10 @@ fn next(place: &Place, authority: &loadline_core::Digest, decided: &Decided, sim
         (format!("loadline log fsck {folder}"), "derive the whole log anew"),
     ];
     if decided.license.is_some() {
-        commands.push((format!("loadline license show --authority {folder}"), "what is licensed, and until when"));
+        commands.push((
+            format!("loadline license show --authority {folder}"),
+            "what is licensed, and until when",
+        ));
     }
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0).min(60);
     ui.say(format_args!("\n{}", ui.styled(ui::STRONG, "What to do next")));
