@@ -152,7 +152,7 @@ impl<R: Read + Seek> Scanner<R> {
             return Err(self.damage(offset, self.rows, what).into());
         }
         if self.rows >= self.most_rows && !matches!(body, Body::Checkpoint(_)) {
-            let what = format!("there are more rows than the {} that were sealed", self.most_rows);
+            let what = format!("there are more rows than the {} that are read here", self.most_rows);
             return Err(self.damage(offset, self.rows, what).into());
         }
         self.offset += length;

@@ -87,7 +87,8 @@ pub fn verify_stream<R: Read>(
         return Err(Damage { file: dir.join(files::SEAL), offset: None, row: None, what }.into());
     }
     let input = Forward(record.log);
-    let scanner = Scanner::of(input, record.length, &dir.join(files::LOG), true, record.most_row_bytes)?;
+    let mut scanner = Scanner::of(input, record.length, &dir.join(files::LOG), true, record.most_row_bytes)?;
+    scanner.most_rows = record.most_rows;
     check(scanner, Some(seal), Some(record.run), dir, visit)
 }
 
@@ -114,9 +115,6 @@ fn check<R: Read + Seek>(
     dir: &Path,
     mut visit: impl FnMut(u64, &Row),
 ) -> Result<Verified, RecordError> {
-    if let Some(seal) = &seal {
-        scanner.most_rows = seal.rows;
-    }
     let mut rows = RowCheck { named: run, spec: None, seen: HashMap::new() };
     let replayed = replay(&mut scanner, |number, payload| {
         let row = rows.check(number, payload)?;

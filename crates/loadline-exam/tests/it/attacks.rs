@@ -185,7 +185,7 @@ fn a_changed_question_is_named() {
     let id = Plan { row: Some(|row| row.id = format!("easy-{}", row.index)), ..plan() };
     plan_fails(&id, StepName::Items, &["sample `easy-0`", "`id`"]);
     let index = Plan { row: Some(|row| row.index += 1_000), ..plan() };
-    plan_fails(&index, StepName::Items, &["index 1000", "outside of 20 samples"]);
+    plan_fails(&index, StepName::Records, &["records/1-", "row 2", "index 1000", "20 samples"]);
 }
 
 #[test]
