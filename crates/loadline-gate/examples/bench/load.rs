@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use loadline_gate::ledger::StopTarget;
@@ -125,7 +125,11 @@ fn flush(folder: &Path) {
             begun.elapsed()
         })
         .collect();
-    println!("disk flush of 700 bytes          p50 {:.3} ms, p99 {:.3} ms", quantile(&mut times, 0.5), quantile(&mut times, 0.99));
+    println!(
+        "disk flush of 700 bytes          p50 {:.3} ms, p99 {:.3} ms",
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 0.99)
+    );
 }
 
 async fn latency(direct: &Target, gate: &Target) {
@@ -136,9 +140,13 @@ async fn latency(direct: &Target, gate: &Target) {
             without.push(direct.whole(&mut to_mock, &ask(0)).await);
             with.push(gate.whole(&mut to_gate, &ask(0)).await);
         }
-        let added = |with: &mut [Duration], without: &mut [Duration], of| quantile(with, of) - quantile(without, of);
+        let added =
+            |with: &mut [Duration], without: &mut [Duration], of| quantile(with, of) - quantile(without, of);
         let (p50, p99) = (added(&mut with, &mut without, 0.5), added(&mut with, &mut without, 0.99));
-        println!("added latency, c=1, 0 ms         p50 {p50:.3} ms, p99 {p99:.3} ms (direct p50 {:.3})", quantile(&mut without, 0.5));
+        println!(
+            "added latency, c=1, 0 ms         p50 {p50:.3} ms, p99 {p99:.3} ms (direct p50 {:.3})",
+            quantile(&mut without, 0.5)
+        );
     }
 }
 
@@ -167,7 +175,9 @@ async fn throughput(gate: &Target, process: &Process, connections: usize, latenc
     let cpu = (cpu_s(process) - before) / n * 1_000.0;
     println!(
         "closed loop, c={connections:<4} {latency_ms} ms        {:.0} req/s, p50 {:.1} ms, p99 {:.1} ms, {cpu:.3} CPU s per 1,000",
-        n / took, quantile(&mut times, 0.5), quantile(&mut times, 0.99)
+        n / took,
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 0.99)
     );
 }
 
@@ -212,7 +222,8 @@ async fn streaming(direct: &Target, gate: &Target) {
         let p99 = quantile(&mut with, 0.99) - quantile(&mut without, 0.99);
         println!(
             "added time to first event        p50 {p50:.3} ms, p99 {p99:.3} ms; delay of events p50 {:.3}, p99 {:.3} ms",
-            quantile(&mut delays, 0.5), quantile(&mut delays, 0.99)
+            quantile(&mut delays, 0.5),
+            quantile(&mut delays, 0.99)
         );
     }
 }
@@ -236,7 +247,11 @@ async fn many_streams(gate: &Target, process: &Process, streams: usize) {
     let cpu = (cpu_s(process) - before) / events as f64 * 1_000.0;
     println!(
         "{streams} streams at once             {complete} complete in {:.1} s (ideal 5.0), first event p50 {:.1} ms, p99 {:.1} ms; delay p99 {:.1} ms; {cpu:.3} CPU s per 1,000 events; peak {}",
-        begun.elapsed().as_secs_f64(), quantile(&mut firsts, 0.5), quantile(&mut firsts, 0.99), quantile(&mut delays, 0.99), status(process, "VmHWM")
+        begun.elapsed().as_secs_f64(),
+        quantile(&mut firsts, 0.5),
+        quantile(&mut firsts, 0.99),
+        quantile(&mut delays, 0.99),
+        status(process, "VmHWM")
     );
 }
 
@@ -257,7 +272,9 @@ async fn leaving(direct: &Target, gate: &Target) {
             let now = stats(direct).await;
             if now["left"].as_u64().unwrap() > before {
                 cancelled += 1;
-                times.push(Duration::from_micros(now["last_left_us"].as_u64().unwrap().saturating_sub(left_us)));
+                times.push(Duration::from_micros(
+                    now["last_left_us"].as_u64().unwrap().saturating_sub(left_us),
+                ));
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -265,7 +282,8 @@ async fn leaving(direct: &Target, gate: &Target) {
     }
     println!(
         "caller leaves mid-stream         upstream cancelled {cancelled} of 100, p50 {:.1} ms, max {:.1} ms",
-        quantile(&mut times, 0.5), quantile(&mut times, 1.0)
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 1.0)
     );
 }
 
@@ -278,12 +296,17 @@ async fn stopping(direct: &Target, gate: &Target, admin: &Target, streams: usize
             tokio::spawn(async move {
                 let mut sender = gate.connect().await;
                 let mut body = gate.send(&mut sender, &stream(10_000, 20)).await.into_body();
-                let mut text = Bytes::new();
+                let mut text = Vec::new();
                 while let Some(Ok(frame)) = body.frame().await {
                     last_us.fetch_max(now_us(), Ordering::SeqCst);
-                    text = frame.into_data().unwrap_or_default();
+                    text.extend_from_slice(&frame.into_data().unwrap_or_default());
+                    let old = text.len().saturating_sub(600);
+                    text.drain(..old);
                 }
-                ended.fetch_add(u64::from(String::from_utf8_lossy(&text).contains("stopped")), Ordering::SeqCst);
+                ended.fetch_add(
+                    u64::from(String::from_utf8_lossy(&text).contains("stopped")),
+                    Ordering::SeqCst,
+                );
             })
         })
         .collect();
@@ -313,8 +336,11 @@ async fn stopping(direct: &Target, gate: &Target, admin: &Target, streams: usize
     let last = last_us.load(Ordering::SeqCst);
     println!(
         "stop with {streams} live streams       answered after {:.1} ms, last byte read {:.1} ms after the order ({:+.1} ms from the answer); {} ended with the event; {}",
-        (answered_us - ordered_us) as f64 / 1e3, (last as f64 - ordered_us as f64) / 1e3, (last as f64 - answered_us as f64) / 1e3,
-        ended.load(Ordering::SeqCst), String::from_utf8_lossy(&said)
+        (answered_us - ordered_us) as f64 / 1e3,
+        (last as f64 - ordered_us as f64) / 1e3,
+        (last as f64 - answered_us as f64) / 1e3,
+        ended.load(Ordering::SeqCst),
+        String::from_utf8_lossy(&said)
     );
     let mut sender = gate.connect().await;
     println!("a request after it               {}", gate.send(&mut sender, &ask(0)).await.status());
@@ -329,17 +355,31 @@ pub fn run(folder: &Path) {
     let (_mock, upstream) = start(&["mock"]);
     let begun = Instant::now();
     let (process, line) = start(&["gate", folder.to_str().unwrap(), &upstream]);
-    let [public, admin, key] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("the gate said `{line}`") };
+    let [public, admin, key] = line.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("the gate said `{line}`")
+    };
     let target = |address: &str, key: &str| Target { address: address.to_owned(), key: key.to_owned() };
     let (direct, gate) = (target(&upstream[7..upstream.len() - 3], "k"), target(public, key));
     let admin = target(admin, "operator");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut sender = gate.connect().await;
-        while gate.send(&mut sender, &ask(0)).await.into_body().collect().await.unwrap().to_bytes().starts_with(b"{\"error") {
+        while gate
+            .send(&mut sender, &ask(0))
+            .await
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .starts_with(b"{\"error")
+        {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        println!("start to first answer            {:.0} ms, with the making of its keys", begun.elapsed().as_secs_f64() * 1e3);
+        println!(
+            "start to first answer            {:.0} ms, with the making of its keys",
+            begun.elapsed().as_secs_f64() * 1e3
+        );
         latency(&direct, &gate).await;
         for connections in [50, 200, 400] {
             throughput(&gate, &process, connections, 20).await;

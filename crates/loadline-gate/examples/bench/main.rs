@@ -2,7 +2,12 @@
 //! are three processes of this program on one machine.
 //!
 //! `cargo xtask bench gate`, or `cargo run --release -p loadline-gate --example bench -- run FOLDER`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a measurement speaks and may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a measurement speaks and may panic"
+)]
 
 mod load;
 mod mock;

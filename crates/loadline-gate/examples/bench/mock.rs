@@ -56,7 +56,9 @@ fn events(chunks: u64, pause: Duration) -> Events {
             tokio::time::sleep(pause).await;
         }
         let now = now_us();
-        let event = format!("data: {{\"t\":{now},\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word \"}}}}]}}\n\n");
+        let event = format!(
+            "data: {{\"t\":{now},\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word \"}}}}]}}\n\n"
+        );
         Some((Ok(Frame::data(Bytes::from(event))), (sent + 1, guard)))
     }))
 }
@@ -86,7 +88,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     let usage = json!({ "prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17 });
     let message = json!({ "role": "assistant", "content": "The answer is 42." });
     let choices = json!([{ "index": 0, "message": message, "finish_reason": "stop" }]);
-    Ok(json(json!({ "id": "1", "object": "chat.completion", "model": body["model"], "choices": choices, "usage": usage })))
+    Ok(json(
+        json!({ "id": "1", "object": "chat.completion", "model": body["model"], "choices": choices, "usage": usage }),
+    ))
 }
 
 /// Serves on a free port, which it prints.

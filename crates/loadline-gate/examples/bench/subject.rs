@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use loadline_core::Instant;
 use loadline_evidence::disk::RealDisk;
 use loadline_gate::keys::{KeyFile, NewKey};
 use loadline_gate::ledger::Limits;
 use loadline_gate::run::{Outside, Running};
 use loadline_gate::upstream::Plain;
-use loadline_core::Instant;
 use loadline_policy::policy::Stage;
 use loadline_testkit::authority::{TestAuthority, open_marks};
 use loadline_trust::{Role, SecretKey};

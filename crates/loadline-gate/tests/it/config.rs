@@ -116,9 +116,14 @@ fn the_golden_file_is_read() {
     assert_eq!(config.admin.unwrap().key_env, "LOADLINE_ADMIN_KEY");
     let limits = &config.limits;
     assert_eq!((limits.connections, limits.request_bytes, limits.depth), (4_096, 8 << 20, 32));
-    assert_eq!((limits.drain.as_secs(), limits.write.as_secs(), limits.default_output_tokens), (10, 30, 2_048));
+    assert_eq!(
+        (limits.drain.as_secs(), limits.write.as_secs(), limits.default_output_tokens),
+        (10, 30, 2_048)
+    );
     assert_eq!((config.upstreams[0].kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
     assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
     assert_eq!(config.models[1].upstreams, ["claude"]);
-    assert!(config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited));
+    assert!(
+        config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited)
+    );
 }
