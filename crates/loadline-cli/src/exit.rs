@@ -17,6 +17,10 @@ pub enum Exit {
     Cancelled = 11,
     /// The budget is used up; the same command with a larger budget resumes.
     BudgetReached = 12,
+    /// A policy denies it.
+    Denied = 20,
+    /// The evidence does not decide it.
+    Undetermined = 21,
     /// The evidence does not verify.
     EvidenceInvalid = 30,
     /// A task, suite, policy or data file is invalid.
@@ -26,8 +30,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// All codes in order, each with the line that `--help` and `docs/exit-codes.md` have for it. 20 and 21 are
-    /// kept for decisions about a policy.
+    /// All codes in order, each with the line that `--help` and `docs/exit-codes.md` have for it.
     pub const TABLE: &[(u8, &str)] = &[
         (0, "done"),
         (1, "unexpected: a fault of the machine or of Loadline"),
@@ -50,11 +53,13 @@ impl Exit {
             Self::SamplesErrored => 1,
             Self::BudgetReached => 2,
             Self::Cancelled => 3,
-            Self::ModelUnreachable => 4,
-            Self::TaskInvalid => 5,
-            Self::Usage => 6,
-            Self::EvidenceInvalid => 7,
-            Self::Unexpected => 8,
+            Self::Undetermined => 4,
+            Self::Denied => 5,
+            Self::ModelUnreachable => 6,
+            Self::TaskInvalid => 7,
+            Self::Usage => 8,
+            Self::EvidenceInvalid => 9,
+            Self::Unexpected => 10,
         };
         if rank(other) > rank(self) { other } else { self }
     }

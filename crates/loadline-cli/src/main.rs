@@ -6,6 +6,7 @@
 mod authority;
 mod cache;
 mod control;
+mod decided;
 mod documents;
 mod exit;
 mod failure;
@@ -15,6 +16,7 @@ mod models;
 mod pull;
 mod results;
 mod scores;
+mod server;
 mod session;
 mod store;
 mod table;

@@ -66,6 +66,38 @@ impl Choice {
         Ok(Self { reference, place })
     }
 
+    /// As [`Choice::parse`], with a model of the catalogue in this file instead of the cache.
+    ///
+    /// # Errors
+    /// As [`Choice::parse`], and when there is no such file.
+    pub fn parse_at(text: &str, file: PathBuf) -> Result<Self, Failure> {
+        match catalogue::find(text.strip_prefix("local/").unwrap_or(text)) {
+            Some(model) => Self::known_at(model, file),
+            None => Self::parse(text),
+        }
+    }
+
+    /// The file of its weights, where it runs in this process.
+    pub fn weights(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) | Place::Known(_, path) => Some(path),
+            Place::Http | Place::Simulated(_) => None,
+        }
+    }
+
+    /// The model of the catalogue that it is.
+    pub fn known(&self) -> Option<&'static KnownModel> {
+        match &self.place {
+            Place::Known(model, _) => Some(model),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing answers but a simulation.
+    pub fn is_simulated(&self) -> bool {
+        matches!(self.place, Place::Simulated(_))
+    }
+
     /// Whether it computes here, at this machine's pace.
     pub fn is_in_process(&self) -> bool {
         matches!(self.place, Place::File(_) | Place::Known(..))

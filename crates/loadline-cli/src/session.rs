@@ -8,8 +8,11 @@ use loadline_core::Model;
 use loadline_core::untrusted::one_line;
 use loadline_evidence::Store;
 use loadline_measure::results::ResultsError;
-use loadline_measure::run::{self, Budget, CancelToken, RunError, RunOptions, RunOutcome, RunStatus};
+use loadline_measure::run::{
+    self, Budget, CancelToken, RunError, RunEvent, RunOptions, RunOutcome, RunStatus,
+};
 
+use crate::authority::sequential::Sequential;
 use crate::control::Control;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -55,6 +58,24 @@ impl Session {
     /// # Errors
     /// When the signals or the runtime cannot be set up, or the only run failed.
     pub fn run(&self, ui: &Ui) -> Result<Report> {
+        let models = self.models.iter();
+        let opened = models.map(|choice| (choice.is_in_process(), move || choice.open(&self.settings)));
+        self.run_opened(opened.collect(), ui)
+    }
+
+    /// Runs all of it with one model that is open already, whatever models the session names.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_with(&self, model: &Arc<dyn Model>, is_in_process: bool, ui: &Ui) -> Result<Report> {
+        self.run_opened(vec![(is_in_process, || Ok(Arc::clone(model)))], ui)
+    }
+
+    fn run_opened<F: FnOnce() -> Result<Arc<dyn Model>>>(
+        &self,
+        models: Vec<(bool, F)>,
+        ui: &Ui,
+    ) -> Result<Report> {
         let began = Instant::now();
         let cancel = CancelToken::new();
         let live = Live::new(ui, &self.store, cancel.clone());
@@ -63,11 +84,11 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         let mut report = Report { outcomes: Vec::new(), exit: Exit::Ok, elapsed: Duration::ZERO };
         let mut budget = self.options.budget;
-        let only = self.tasks.len() * self.models.len() == 1;
-        'models: for choice in &self.models {
-            let patience = if choice.is_in_process() { None } else { self.options.attempt_timeout };
+        let only = self.tasks.len() * models.len() == 1;
+        'models: for (is_in_process, open) in models {
+            let patience = if is_in_process { None } else { self.options.attempt_timeout };
             let attempt_timeout = self.attempt_timeout.or(patience);
-            let model = match choice.open(&self.settings) {
+            let model = match open() {
                 Ok(model) => model,
                 Err(failure) if only => return Err(failure),
                 Err(failure) => {
@@ -76,15 +97,9 @@ impl Session {
                 }
             };
             for ready in &self.tasks {
-                let options = RunOptions {
-                    seed: ready.seed,
-                    limit: ready.limit,
-                    budget,
-                    attempt_timeout,
-                    ..self.options.clone()
-                };
-                let future = self.measure(ready, &model, &options, &live, &cancel);
-                match runtime.block_on(future) {
+                let (seed, limit) = (ready.seed, ready.limit);
+                let options = RunOptions { seed, limit, budget, attempt_timeout, ..self.options.clone() };
+                match runtime.block_on(self.measure(ready, &model, &options, &live, &cancel)) {
                     Ok(outcome) => {
                         spend(&mut budget, &outcome);
                         report.add(outcome);
@@ -92,10 +107,7 @@ impl Session {
                     Err(error) if only => return Err(run_failure(&error)),
                     Err(error) => report.failed(&run_failure(&error), ui),
                 }
-                if report.exit == Exit::Unexpected
-                    || cancel.is_cancelled()
-                    || report.exit == Exit::BudgetReached
-                {
+                if cancel.is_cancelled() || matches!(report.exit, Exit::Unexpected | Exit::BudgetReached) {
                     break 'models;
                 }
             }
@@ -118,15 +130,16 @@ impl Session {
         let task = one_line(&ready.task.identity.name, 60);
         let name = Name { task, model: one_line(&model.reference().to_string(), 60) };
         let store = Store::open(&self.store);
-        let outcome = run::measure(
-            &ready.task,
-            Arc::clone(model),
-            &store,
-            options,
-            |event| live.event(&name, event),
-            cancel,
-        );
-        let outcome = outcome.await;
+        let outcome = match &ready.sequential {
+            None => {
+                let show = |event| live.event(&name, event);
+                run::measure(&ready.task, Arc::clone(model), &store, options, show, cancel).await
+            }
+            Some(sequential) => {
+                let early = Early { ready, model, store: &store, options, cancel };
+                early.measure(sequential.clone(), |event| live.event(&name, event)).await
+            }
+        };
         live.clear();
         if let Ok(outcome) = &outcome
             && outcome.requests == 0
@@ -207,6 +220,59 @@ impl Report {
             text.push_str(&format!(", {} unscored", ui::thousands(unscored)));
         }
         text
+    }
+}
+
+/// A run that may stop as soon as its test is decided.
+struct Early<'a> {
+    ready: &'a Ready,
+    model: &'a Arc<dyn Model>,
+    store: &'a Store,
+    options: &'a RunOptions,
+    cancel: &'a CancelToken,
+}
+
+impl Early<'_> {
+    /// Measures until every sample is answered or the answers decide the test; then the record is sealed as it is.
+    async fn measure(
+        &self,
+        mut sequential: Sequential,
+        mut show: impl FnMut(RunEvent) + Send,
+    ) -> std::result::Result<RunOutcome, RunError> {
+        let own = CancelToken::new();
+        if sequential.is_decided() {
+            // Decided by answers that were there before: nothing more is asked.
+            own.cancel();
+        }
+        let stop = own.clone();
+        let sequential = &mut sequential;
+        let events = |event: RunEvent| {
+            if let RunEvent::Answered { index, value, .. } = event
+                && sequential.take(index, value)
+            {
+                stop.cancel();
+            }
+            show(event);
+        };
+        let (task, model) = (&self.ready.task, Arc::clone(self.model));
+        let mut outcome = {
+            let run = run::measure(task, model, self.store, self.options, events, &own);
+            let mut run = std::pin::pin!(run);
+            tokio::select! {
+                biased;
+                outcome = &mut run => outcome?,
+                () = self.cancel.cancelled() => {
+                    own.cancel();
+                    run.await?
+                }
+            }
+        };
+        if outcome.status == RunStatus::Cancelled && sequential.is_decided() {
+            let (_, writer) = self.store.resume(&outcome.run)?;
+            writer.seal()?;
+            outcome.status = RunStatus::Complete;
+        }
+        Ok(outcome)
     }
 }
 

@@ -7,6 +7,7 @@ use loadline_core::untrusted::one_line;
 use loadline_measure::suite_task::{self, SuiteTask};
 use loadline_measure::{Library, LoadOptions, Task, TaskError};
 
+use crate::authority::sequential::Sequential;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -18,6 +19,8 @@ pub struct Ready {
     pub seed: u64,
     /// Only the first so many samples.
     pub limit: Option<u64>,
+    /// What stops it early, where it may.
+    pub sequential: Option<Sequential>,
 }
 
 /// What finds tasks.
@@ -45,7 +48,12 @@ impl<'a> Finder<'a> {
     pub fn find(&mut self, text: &str) -> Result<Vec<Ready>, Failure> {
         if let Some(suite) = SuiteTask::parse(text).map_err(|error| task_failure(&error))? {
             let seed = self.seed.unwrap_or(0);
-            return Ok(vec![Ready { task: suite.task(seed, self.limit), seed, limit: self.limit }]);
+            return Ok(vec![Ready {
+                task: suite.task(seed, self.limit),
+                seed,
+                limit: self.limit,
+                sequential: None,
+            }]);
         }
         let seed = self.seed.unwrap_or(LoadOptions::default().seed);
         let options = LoadOptions { seed, ..LoadOptions::default() };
@@ -53,7 +61,7 @@ impl<'a> Finder<'a> {
             return Err(no_task(text));
         }
         let tasks = self.library()?.load(text, &options).map_err(|error| task_failure(&error))?;
-        Ok(tasks.into_iter().map(|task| Ready { task, seed, limit: self.limit }).collect())
+        Ok(tasks.into_iter().map(|task| Ready { task, seed, limit: self.limit, sequential: None }).collect())
     }
 
     fn library(&mut self) -> Result<&Library, Failure> {

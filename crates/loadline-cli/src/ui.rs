@@ -240,10 +240,15 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// `3 samples`, `1 sample`.
+/// `3 samples`, `1 sample`, `2 entries`, `2 witnesses`.
 pub fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", thousands(number))
+    let number_shown = thousands(number);
+    match noun.strip_suffix("ry") {
+        _ if number == 1 => format!("{number_shown} {noun}"),
+        Some(stem) => format!("{number_shown} {stem}ries"),
+        None if noun.ends_with('s') => format!("{number_shown} {noun}es"),
+        None => format!("{number_shown} {noun}s"),
+    }
 }
 
 /// A size in the units people read model sizes in (1 MB = 1,000,000 bytes).
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "sample"), "1 sample");
+        assert_eq!([count(2, "entry"), count(0, "witness")], ["2 entries", "0 witnesses"]);
         assert_eq!(bytes(491_400_064), "491 MB");
         assert_eq!(duration(Duration::from_millis(9_949)), "9.9s");
         assert_eq!(duration(Duration::from_secs(472)), "7m 52s");

@@ -7,6 +7,7 @@
 //! `docs/formats/record.md` has the byte format and the table of what is on disk after a kill at each step.
 
 mod appender;
+mod buffer;
 pub mod disk;
 pub mod endless;
 mod error;
@@ -24,6 +25,7 @@ mod verify;
 mod withhold;
 mod writer;
 
+pub use buffer::{RecordBuffer, RecordBytes};
 pub use error::{Damage, FindError, RecordError};
 pub use files::{write_private, write_whole};
 pub use prove::{PROOF_FORMAT, ProofFault, RowProof, find_sample, prove, prove_sample};
@@ -31,6 +33,6 @@ pub use reader::{RawRow, RawRows, RecordReader, Rows};
 pub use seal::{SEAL_FORMAT, Seal};
 pub use short::ShortIds;
 pub use store::{Resumed, RunState, RunSummary, Store};
-pub use verify::{Verified, verify};
+pub use verify::{Streamed, Verified, verify, verify_stream};
 pub use withhold::{Withheld, export_withheld};
 pub use writer::RecordWriter;

@@ -1,6 +1,7 @@
 //! Reading a whole log and recomputing its tree: what both opening for writing and verifying do.
 
 use std::collections::VecDeque;
+use std::io::{Read, Seek};
 
 use loadline_core::Digest;
 use loadline_tlog::{Hash, Tree};
@@ -34,18 +35,18 @@ pub(crate) struct Replayed {
     pub tail: Tail,
 }
 
-/// Reads all frames of a record, gives each row's number and payload to `visit`, which may find fault with it, and
-/// checks every checkpoint against the tree. Memory is O(log rows) and the leaf hashes since the last checkpoint.
-pub(crate) fn replay(
-    scanner: &mut Scanner,
+/// Reads all frames, gives each row's number and payload to `visit`, which may find fault with it, and checks every
+/// checkpoint against the tree. Memory is O(log rows) and the leaf hashes since the last checkpoint.
+pub(crate) fn replay<R: Read + Seek>(
+    scanner: &mut Scanner<R>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<Replayed, RecordError> {
     replay_from(scanner, Tree::new(), |number, _, payload| visit(number, payload))
 }
 
 /// As [`replay`], going on from the tree over the rows before, and giving each row's leaf hash too.
-pub(crate) fn replay_from(
-    scanner: &mut Scanner,
+pub(crate) fn replay_from<R: Read + Seek>(
+    scanner: &mut Scanner<R>,
     before: Tree,
     mut visit: impl FnMut(u64, Hash, &[u8]) -> Result<(), String>,
 ) -> Result<Replayed, RecordError> {

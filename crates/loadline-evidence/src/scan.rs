@@ -1,6 +1,6 @@
 //! Reading a log frame by frame, and telling a torn tail from damage.
 
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use loadline_core::digest::hex;
@@ -8,7 +8,9 @@ use loadline_tlog::Hash;
 
 use crate::disk::{Disk, ReadFile};
 use crate::error::{Damage, RecordError};
-use crate::frame::{Begin, Checkpoint, FIRST_LINE, HEADER_LEN, Header, Kind, SEGMENT_FIRST_LINE, unhex};
+use crate::frame::{
+    Begin, Checkpoint, FIRST_LINE, HEADER_LEN, Header, Kind, MAX_PAYLOAD_LEN, SEGMENT_FIRST_LINE, unhex,
+};
 
 const BUFFER_LEN: usize = 64 << 10;
 
@@ -46,8 +48,8 @@ impl Form {
 }
 
 /// Reads the frames of a log in order. Memory is one payload and one buffer.
-pub(crate) struct Scanner {
-    input: BufReader<Box<dyn ReadFile>>,
+pub(crate) struct Scanner<R = Box<dyn ReadFile>> {
+    input: BufReader<R>,
     path: PathBuf,
     form: Form,
     /// The file's length when it was opened: a writer may be adding to it.
@@ -56,6 +58,10 @@ pub(crate) struct Scanner {
     offset: u64,
     /// Rows read, which is the number of the next one.
     rows: u64,
+    /// The largest payload that is read, in bytes.
+    most: usize,
+    /// The most rows that are read.
+    pub(crate) most_rows: u64,
     payload: Vec<u8>,
 }
 
@@ -94,13 +100,28 @@ impl Scanner {
     /// Opens a log and reads its first line.
     pub(crate) fn open(disk: &dyn Disk, path: &Path, form: Form) -> Result<Self, RecordError> {
         let (file, length) = disk.read(path).map_err(RecordError::io("open", path))?;
+        Self::of(file, length, path, form, MAX_PAYLOAD_LEN)
+    }
+}
+
+impl<R: Read + Seek> Scanner<R> {
+    /// Begins with a log of this length and reads its first line. `path` names it in messages.
+    pub(crate) fn of(
+        input: R,
+        length: u64,
+        path: &Path,
+        form: Form,
+        most: usize,
+    ) -> Result<Self, RecordError> {
         let mut scanner = Self {
-            input: BufReader::with_capacity(BUFFER_LEN, file),
+            input: BufReader::with_capacity(BUFFER_LEN, input),
             path: path.to_path_buf(),
             form,
             length,
             offset: 0,
             rows: 0,
+            most,
+            most_rows: u64::MAX,
             payload: Vec::new(),
         };
         let line = form.first_line();
@@ -178,6 +199,10 @@ impl Scanner {
         if let Err(what) = self.form.allows(&body) {
             return Err(self.damage(offset, self.rows, what).into());
         }
+        if self.rows >= self.most_rows && !matches!(body, Body::Checkpoint(_)) {
+            let what = format!("there are more rows than the {} that are read here", self.most_rows);
+            return Err(self.damage(offset, self.rows, what).into());
+        }
         self.offset += length;
         let number = self.rows;
         self.rows += u64::from(matches!(body, Body::Row(_) | Body::Withheld(_)));
@@ -202,6 +227,12 @@ impl Scanner {
             Ok(header) => header,
             Err(what) => return Ok(Err(what.to_owned())),
         };
+        if header.length > self.most {
+            return Ok(Err(format!(
+                "the row has {} bytes; at most {} are read here",
+                header.length, self.most
+            )));
+        }
         let length = (HEADER_LEN + header.length + 1) as u64;
         if self.offset + length > self.length || !self.fill(header.length as u64 + 1)? {
             return Ok(Err("the file ends inside a frame".to_owned()));

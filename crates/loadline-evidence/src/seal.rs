@@ -56,11 +56,18 @@ impl Seal {
         let (file, _) = disk.read(&path).map_err(RecordError::io("open", &path))?;
         let mut bytes = Vec::new();
         file.take(MAX_SEAL_LEN).read_to_end(&mut bytes).map_err(RecordError::io("read", &path))?;
-        Self::parse(&bytes).map(Some).map_err(|what| match what {
-            Unread::Version(found) => {
-                RecordError::Version { path: path.clone(), found: found.to_string(), known: SEAL_FORMAT }
-            }
-            Unread::Form(what) => Damage { file: path.clone(), offset: None, row: None, what }.into(),
+        Self::read_bytes(&bytes, &path).map(Some)
+    }
+
+    /// Reads a seal's bytes; `path` names it in messages.
+    pub(crate) fn read_bytes(bytes: &[u8], path: &Path) -> Result<Self, RecordError> {
+        Self::parse(bytes).map_err(|what| match what {
+            Unread::Version(found) => RecordError::Version {
+                path: path.to_path_buf(),
+                found: found.to_string(),
+                known: SEAL_FORMAT,
+            },
+            Unread::Form(what) => Damage { file: path.to_path_buf(), offset: None, row: None, what }.into(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Checking a whole record: every byte of it.
 
 use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use loadline_core::record::{EvalSpec, Row};
@@ -12,7 +13,7 @@ use crate::error::{Damage, RecordError};
 use crate::files;
 use crate::reader::{open_log, parse_row, parse_spec, spec_digest};
 use crate::replay::replay;
-use crate::scan::Tail;
+use crate::scan::{Form, Scanner, Tail};
 use crate::seal::Seal;
 
 /// What a record that verifies holds.
@@ -48,9 +49,84 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<Verified, RecordError> {
 
 pub(crate) fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<Verified, RecordError> {
     let seal = Seal::read(disk, dir)?;
-    let mut scanner = open_log(disk, dir, seal.is_some())?;
-    let mut rows = RowCheck { folder: folder_run(dir), spec: None, seen: HashMap::new() };
-    let replayed = replay(&mut scanner, |number, payload| rows.check(number, payload))?;
+    let scanner = open_log(disk, dir, seal.is_some())?;
+    check(scanner, seal, folder_run(dir), dir, |_, _| {})
+}
+
+/// A sealed record as bytes, from anywhere.
+pub struct Streamed<'a, R> {
+    /// By which messages name it, as a folder: `NAME/log`, `NAME/seal.json`.
+    pub name: &'a str,
+    /// The run that it must be.
+    pub run: RunId,
+    /// Bytes of `seal.json`.
+    pub seal: &'a [u8],
+    /// The log, which is read once from beginning to end.
+    pub log: R,
+    /// How many bytes the log has.
+    pub length: u64,
+    /// The most rows that are read.
+    pub most_rows: u64,
+    /// The largest row that is read, in bytes.
+    pub most_row_bytes: usize,
+}
+
+/// Checks a sealed record as [`verify`] does and gives each row that is not withheld, with its number, to `visit`. It is
+/// given rows before it is known whether the record verifies. Memory is one row, and 40 bytes for each sample.
+///
+/// # Errors
+/// As [`verify`], and when the record is larger than is read.
+pub fn verify_stream<R: Read>(
+    record: Streamed<'_, R>,
+    visit: impl FnMut(u64, &Row),
+) -> Result<Verified, RecordError> {
+    let dir = Path::new(record.name);
+    let seal = Seal::read_bytes(record.seal, &dir.join(files::SEAL))?;
+    if seal.rows > record.most_rows {
+        let what = format!("{} rows were sealed; at most {} are read here", seal.rows, record.most_rows);
+        return Err(Damage { file: dir.join(files::SEAL), offset: None, row: None, what }.into());
+    }
+    let input = Forward(record.log);
+    let mut scanner = Scanner::of(
+        input,
+        record.length,
+        &dir.join(files::LOG),
+        Form::Record { sealed: true },
+        record.most_row_bytes,
+    )?;
+    scanner.most_rows = record.most_rows;
+    check(scanner, Some(seal), Some(record.run), dir, visit)
+}
+
+/// A reader that cannot go back. A sealed log is never gone back in: nothing in it is a torn tail.
+struct Forward<R>(R);
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl<R> Seek for Forward<R> {
+    fn seek(&mut self, _: SeekFrom) -> std::io::Result<u64> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Checks all of a record, wherever its bytes come from.
+fn check<R: Read + Seek>(
+    mut scanner: Scanner<R>,
+    seal: Option<Seal>,
+    run: Option<RunId>,
+    dir: &Path,
+    mut visit: impl FnMut(u64, &Row),
+) -> Result<Verified, RecordError> {
+    let mut rows = RowCheck { named: run, spec: None, seen: HashMap::new() };
+    let replayed = replay(&mut scanner, |number, payload| {
+        let row = rows.check(number, payload)?;
+        visit(number, &row);
+        Ok(())
+    })?;
     let Some((spec, run)) = rows.spec else {
         return Err(scanner.damage(scanner.offset(), 0, "the specification is not there").into());
     };
@@ -83,29 +159,31 @@ fn folder_run(dir: &Path) -> Option<RunId> {
 
 /// What must hold for the rows besides their hashes.
 struct RowCheck {
-    folder: Option<RunId>,
+    named: Option<RunId>,
     spec: Option<(EvalSpec, RunId)>,
     /// By index and epoch: whether it was answered.
     seen: HashMap<(u64, u32), bool>,
 }
 
 impl RowCheck {
-    fn check(&mut self, number: u64, payload: &[u8]) -> Result<(), String> {
+    fn check(&mut self, number: u64, payload: &[u8]) -> Result<Row, String> {
         if number == 0 {
             let (spec, run) = parse_spec(payload)?;
-            if self.folder != Some(run) {
+            if self.named != Some(run) {
                 return Err(format!(
                     "the specification is that of run {run}, but the folder has another name"
                 ));
             }
-            self.spec = Some((spec, run));
-            return Ok(());
+            self.spec = Some((spec.clone(), run));
+            return Ok(Row::Spec(Box::new(spec)));
         }
-        match parse_row(payload)? {
-            Row::Spec(_) => Err("a second specification".to_owned()),
-            Row::Sample(sample) => self.check_sample(&sample),
-            Row::Opened { .. } | Row::Recovered { .. } => Ok(()),
+        let row = parse_row(payload)?;
+        match &row {
+            Row::Spec(_) => return Err("a second specification".to_owned()),
+            Row::Sample(sample) => self.check_sample(sample)?,
+            Row::Opened { .. } | Row::Recovered { .. } => {}
         }
+        Ok(row)
     }
 
     /// A sample is one of those that the specification asks for. One that failed may be asked again in a later row;

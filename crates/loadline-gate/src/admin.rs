@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::caller;
-use crate::gate::Gate;
+use crate::gate::{Gate, Ordered};
 use crate::ledger::StopError;
 
 /// The largest order.
@@ -163,9 +163,12 @@ impl Admin {
         let gate = Arc::clone(&self.gate);
         let ordered = tokio::spawn(async move { gate.order(body.to_bytes()).await }).await;
         match ordered {
-            Ok(Ok((stops, cut))) => json_of(
+            Ok(Ok(Ordered { stops, cut, kept_in, cut_in })) => json_of(
                 StatusCode::OK,
-                &json!({ "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset }),
+                &json!({
+                    "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset,
+                    "kept_in_us": micros(kept_in), "cut_in_us": micros(cut_in),
+                }),
             ),
             Ok(Err(StopError::Refused { message, hint })) => error(StatusCode::FORBIDDEN, &message, &hint),
             Ok(Err(other)) => error(
@@ -178,6 +181,10 @@ impl Admin {
             }
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn json_of(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {

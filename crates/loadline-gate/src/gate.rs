@@ -62,6 +62,19 @@ pub struct Cut {
     pub reset: u64,
 }
 
+/// What following an order came to.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// What is stopped now.
+    pub stops: Arc<Stops>,
+    /// What was cut.
+    pub cut: Cut,
+    /// How long it took until the order was on the disk.
+    pub kept_in: Duration,
+    /// How long it took from then until the last byte had left.
+    pub cut_in: Duration,
+}
+
 impl Gate {
     /// A gate that goes by what was loaded and by the stops that are kept. It has no standing yet, so it serves nothing.
     pub fn new(loaded: &Loaded, limits: LimitsConfig, base: Foundations) -> Arc<Self> {
@@ -147,7 +160,8 @@ impl Gate {
     ///
     /// # Errors
     /// When the order is not one. When it could not be kept, the gate serves nothing any more.
-    pub async fn order(&self, order: Bytes) -> Result<(Arc<Stops>, Cut), StopError> {
+    pub async fn order(&self, order: Bytes) -> Result<Ordered, StopError> {
+        let begun = tokio::time::Instant::now();
         let digest = Digest::of(&order);
         let kept = self.base.stops.order(order, self.now().wall()).await;
         let stops = match kept {
@@ -159,10 +173,12 @@ impl Gate {
                 return Err(error);
             }
         };
+        let kept = tokio::time::Instant::now();
         // The store's newest, not this order's: another order may have come in between.
         let cut = self.change(|snapshot| snapshot.stops = self.base.stops.stops()).await;
+        let cut_in = kept.elapsed();
         self.note(Event::Stops { order: digest, cut: cut.told }).await;
-        Ok((stops, cut))
+        Ok(Ordered { stops, cut, kept_in: kept - begun, cut_in })
     }
 
     /// Cuts what time alone forbids: an expired key or licence, a lease that is over.

@@ -291,6 +291,7 @@ async fn keep_fresh(
         match standing::renew(&gate, &mut keeper, &chain, &config.authority.standing).await {
             Ok(is_new) => {
                 let was_silent = said.take().is_some();
+                // Every renewal would be a line every few seconds.
                 if let Some(seen) = keeper.seen().filter(|_| is_new && (was_silent || keeper.is_first())) {
                     (outside.notice)(Notice::Renewed(seen.epoch));
                 }

@@ -1,8 +1,8 @@
 //! Choosing the next token.
 
+use chacha20::ChaCha12Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 use loadline_core::model::Sampling;
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::engine::EngineError;
 

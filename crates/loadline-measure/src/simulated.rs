@@ -1,7 +1,8 @@
 //! A simulated subject of known ability: what tests and demonstrations measure against.
 //!
 //! `fake/ability=0.7` answers 70 % of samples right, decided by a hash of the sample's id and the epoch: the same
-//! ones in every run. It reads the answer key, which no real model's adapter does.
+//! ones in every run. `fake/rule=follow` keeps the rules of every sample and `fake/rule=break` breaks them: what the two
+//! ends of a suite of conduct look like. All read the answer key, which no real model's adapter does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +15,13 @@ use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Sample, Usage};
 
 /// What can be set, in the order in which it is named to the user.
-const KEYS: [&str; 3] = ["ability", "latency", "error"];
+const KEYS: [&str; 4] = ["ability", "rule", "latency", "error"];
 /// Longest simulated latency.
 const MAX_LATENCY: Duration = Duration::from_secs(3600);
 
-/// A simulated subject. Its name says all of it: `ability=0.7`, and optionally `latency=20ms` (before every
-/// answer) and `error=0.05` (the share of attempts that fail like a server that is down), with commas between.
+/// A simulated subject. Its name says all of it: `ability=0.7`, or `rule=follow` or `rule=break` (the same as abilities
+/// of 1 and 0), and optionally `latency=20ms` (before every answer) and `error=0.05` (the share of attempts that fail
+/// like a server that is down), with commas between.
 #[derive(Clone, Debug)]
 pub struct Simulated {
     reference: ModelRef,
@@ -39,7 +41,8 @@ pub struct SimulatedError {
 impl SimulatedError {
     /// What to write instead.
     pub fn hint(&self) -> &'static str {
-        "write `fake/ability=0.7` (a share between 0 and 1), and if you like `,latency=20ms` and `,error=0.05`"
+        "write `fake/ability=0.7` (a share between 0 and 1), `fake/rule=follow` or `fake/rule=break`, and if you like \
+         `,latency=20ms` and `,error=0.05`"
     }
 }
 
@@ -68,10 +71,19 @@ impl Simulated {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
             _ => Err(fail(format!("{key} is `{}`, expected a number from 0 to 1", one_line(value, 40)))),
         };
-        let Some(ability) = settings.get("ability") else { return Err(fail("it has no ability".to_owned())) };
+        let ability = match (settings.get("ability"), settings.get("rule").copied()) {
+            (Some(_), Some(_)) => return Err(fail("it has an ability and a rule".to_owned())),
+            (None, None) => return Err(fail("it has no ability".to_owned())),
+            (Some(ability), None) => share("ability", ability)?,
+            (None, Some("follow")) => 1.0,
+            (None, Some("break")) => 0.0,
+            (None, Some(other)) => {
+                return Err(fail(format!("rule is `{}`, expected `follow` or `break`", one_line(other, 40))));
+            }
+        };
         Ok(Self {
             reference: ModelRef { provider: "fake".to_owned(), name: name.to_owned() },
-            ability: share("ability", ability)?,
+            ability,
             error: settings.get("error").map_or(Ok(0.0), |value| share("error", value))?,
             latency: match settings.get("latency") {
                 None => Duration::ZERO,
@@ -335,6 +347,8 @@ mod tests {
             ("latency=2s", "it has no ability"),
             ("ability=0.5,latency=soon", "latency is `soon`, expected a time like 20ms or 2s"),
             ("ability=0.5,ability=0.6", "`ability` is given twice"),
+            ("rule=bend", "rule is `bend`, expected `follow` or `break`"),
+            ("rule=follow,ability=1", "it has an ability and a rule"),
         ] {
             let error = Simulated::parse(name).unwrap_err();
             assert_eq!(error.to_string(), format!("`fake/{name}` is not a simulated subject: {why}"));
@@ -345,7 +359,9 @@ mod tests {
     fn suite_items_get_right_and_wrong_answers_that_score_so() {
         for suite_task in crate::suite_task::all() {
             let task = suite_task.task(3, Some(40));
-            for (name, expected) in [("ability=1", 1.0), ("ability=0", 0.0)] {
+            for (name, expected) in
+                [("ability=1", 1.0), ("ability=0", 0.0), ("rule=follow", 1.0), ("rule=break", 0.0)]
+            {
                 let model = Simulated::parse(name).unwrap();
                 for sample in task.samples.iter().map(Result::unwrap) {
                     let output = ask(&model, &sample, 0, 1).unwrap();

@@ -1,42 +1,35 @@
-//! Suites as tasks: `arithmetic`, `arithmetic-choice`, `arithmetic@3`, `arithmetic-choice@1-3`.
+//! Suites as tasks: `arithmetic`, `arithmetic-choice`, `arithmetic@3`, `arithmetic-choice@1-3`, `arithmetic@1,3`.
 
-use loadline_core::record::TaskIdentity;
-use loadline_core::score::{Aggregation, MetricSpec};
 use loadline_core::untrusted::one_line;
 use loadline_core::{ModelOutput, Sample, Score};
-use loadline_suites::{Form, Seed, Suite, SuiteError, check, digest, samples};
+use loadline_suites::{Form, Seed, Selection, Suite, SuiteError, every_level};
 
 use crate::task::{SampleSource, Scorer, Task, TaskError};
 
 /// Items of a suite task when no limit says otherwise, spread over its levels.
 pub const DEFAULT_ITEMS: u64 = 100;
 
-/// A suite in one form, at some levels: what a task name without a file means.
-#[derive(Clone)]
-pub struct SuiteTask {
-    suite: &'static dyn Suite,
-    form: Form,
-    levels: Vec<u32>,
-}
-
-impl std::fmt::Debug for SuiteTask {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SuiteTask").field(&self.name()).finish()
-    }
-}
+/// What a task name without a file means: a suite in one form, at some levels.
+#[derive(Clone, Debug)]
+pub struct SuiteTask(Selection);
 
 /// Every suite in every form it has, at all its levels.
 pub fn all() -> Vec<SuiteTask> {
     let forms = |&suite: &&'static dyn Suite| {
-        let task = move |&form| SuiteTask { suite, form, levels: every_level(suite) };
-        suite.forms().iter().map(task).collect::<Vec<_>>()
+        suite.forms().iter().filter_map(move |&form| Selection::whole(suite, form).ok()).map(SuiteTask)
     };
     loadline_suites::all().iter().flat_map(forms).collect()
 }
 
+impl From<Selection> for SuiteTask {
+    fn from(selection: Selection) -> Self {
+        Self(selection)
+    }
+}
+
 impl SuiteTask {
-    /// Reads a task name: a suite, `-choice` for its multiple-choice form, `@` with a level or two with a hyphen
-    /// between. `None` when the part before `@` names no suite: the name may be that of a task file.
+    /// Reads a task name: a suite, `-choice` for its multiple-choice form, `@` with a level, two with a hyphen
+    /// between, or several with commas. `None` when the part before `@` names no suite: the name may be that of a task file.
     ///
     /// # Errors
     /// When the suite has no such form or level, or what follows `@` is no level.
@@ -56,81 +49,72 @@ impl SuiteTask {
             Some(text) => parse_levels(text, suite)?,
             None => every_level(suite),
         };
-        check(suite, form, &levels).map_err(explain)?;
-        Ok(Some(Self { suite, form, levels }))
+        Selection::new(suite, form, levels).map(|selection| Some(Self(selection))).map_err(explain)
     }
 
     /// The name that [`SuiteTask::parse`] reads back.
     pub fn name(&self) -> String {
-        let form = if self.form == Form::Choice { "-choice" } else { "" };
-        let levels = match self.levels.as_slice() {
-            levels if levels == every_level(self.suite) => String::new(),
-            [only] => format!("@{only}"),
-            [first, .., last] => format!("@{first}-{last}"),
-            [] => String::new(),
-        };
-        format!("{}{form}{levels}", self.suite.name())
+        self.0.name()
+    }
+
+    /// The suite, its form and its levels.
+    pub fn selection(&self) -> &Selection {
+        &self.0
     }
 
     /// What it measures, in a line.
     pub fn description(&self) -> &'static str {
-        self.suite.about().construct
+        self.suite().about().construct
     }
 
     /// The suite.
     pub fn suite(&self) -> &'static dyn Suite {
-        self.suite
+        self.0.suite()
     }
 
     /// The form its items are asked in.
     pub fn form(&self) -> Form {
-        self.form
+        self.0.form()
     }
 
     /// Its levels, rising.
     pub fn levels(&self) -> &[u32] {
-        &self.levels
+        self.0.levels()
     }
 
     /// The accuracy of a guesser on the items of a task of `n` items (every level alike, when `n` is left out).
     pub fn chance(&self) -> f64 {
-        let sum: f64 = self.levels.iter().map(|&level| self.suite.chance(self.form, level)).sum();
+        let (suite, form) = (self.suite(), self.form());
+        let sum: f64 = self.levels().iter().map(|&level| suite.chance(form, level)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a handful of levels")]
-        let levels = self.levels.len() as f64;
+        let levels = self.levels().len() as f64;
         sum / levels
     }
 
-    /// The task: `limit` items (or [`DEFAULT_ITEMS`]), made from the seed, the same number for each level.
+    /// The task: `limit` items (or [`DEFAULT_ITEMS`]), made from the number, the same number for each level.
     pub fn task(&self, seed: u64, limit: Option<u64>) -> Task {
-        let n = limit.unwrap_or(DEFAULT_ITEMS);
-        let seed = Seed::from_u64(seed);
-        let identity = TaskIdentity {
-            name: self.name(),
-            version: self.suite.version().to_owned(),
-            digest: digest(self.suite, &seed, self.form, &self.levels, n),
-        };
-        let metric = MetricSpec {
-            name: self.form.metric().to_owned(),
-            aggregation: Aggregation::Mean,
-            higher_is_better: true,
-        };
+        self.seeded(Seed::from_u64(seed), limit.unwrap_or(DEFAULT_ITEMS))
+    }
+
+    /// The task of `n` items that are made from a whole seed, as an exam derives it.
+    pub fn seeded(&self, seed: Seed, n: u64) -> Task {
         Task {
-            identity,
+            identity: self.0.identity(&seed, n),
             description: self.description().to_owned(),
-            samples: Box::new(Items { task: self.clone(), seed, n }),
-            scorer: Box::new(SuiteScorer(self.suite)),
-            metrics: vec![metric],
+            metrics: self.0.metrics(),
+            samples: Box::new(Items { selection: self.0.clone(), seed, n }),
+            scorer: Box::new(SuiteScorer(self.suite())),
             epochs: 1,
         }
     }
 }
 
-fn every_level(suite: &dyn Suite) -> Vec<u32> {
-    (1..=suite.last_level()).collect()
-}
-
-/// `3` or `1-3`.
+/// `3`, `1-3` or `1,3`.
 fn parse_levels(text: &str, suite: &dyn Suite) -> Result<Vec<u32>, TaskError> {
+    let listed: Option<Vec<u32>> = text.split(',').take(1000).map(|level| level.parse().ok()).collect();
+    if let Some(levels) = listed.filter(|levels| levels.len() > 1) {
+        return Ok(levels);
+    }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.parse::<u32>(), last.parse::<u32>()) {
         // The bound keeps `@1-4000000000` from becoming a list; `check` then names the level that is missing.
@@ -158,7 +142,7 @@ fn explain(error: SuiteError) -> TaskError {
 }
 
 struct Items {
-    task: SuiteTask,
+    selection: Selection,
     seed: Seed,
     n: u64,
 }
@@ -169,7 +153,7 @@ impl SampleSource for Items {
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = Result<Sample, TaskError>> + Send + '_> {
-        Box::new(samples(self.task.suite, &self.seed, self.task.form, &self.task.levels, self.n).map(Ok))
+        Box::new((0..self.n).map(|index| Ok(self.selection.sample(&self.seed, index))))
     }
 }
 
@@ -191,7 +175,9 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for text in ["arithmetic", "arithmetic-choice", "arithmetic@3", "arithmetic-choice@1-3"] {
+        for text in
+            ["arithmetic", "arithmetic-choice", "arithmetic@3", "arithmetic-choice@1-3", "arithmetic@1,3"]
+        {
             assert_eq!(parse(text).name(), text);
         }
         assert_eq!(parse("arithmetic@2-2").name(), "arithmetic@2");

@@ -22,11 +22,17 @@ const TAILS: [&str; 3] = ["/chat/completions", "/completions", "/messages"];
 impl BaseUrl {
     /// Reads `http://HOST:PORT/v1`.
     pub(crate) fn parse(text: &str) -> Result<Self, ModelError> {
+        let mut base = Self::exactly(text, "for example --base-url http://127.0.0.1:8000/v1")?;
+        if let Some(path) = TAILS.iter().find_map(|tail| base.path.strip_suffix(tail)) {
+            base.path = path.to_owned();
+        }
+        Ok(base)
+    }
+
+    /// Reads a URL without leaving out any of its path; `hint` shows one that is right.
+    pub(crate) fn exactly(text: &str, hint: &str) -> Result<Self, ModelError> {
         let shown = one_line(&without_password(text), 120);
-        let bad = |why: &str| {
-            refused(format!("base URL `{shown}`: {why}"))
-                .with_hint("for example --base-url http://127.0.0.1:8000/v1")
-        };
+        let bad = |why: &str| refused(format!("base URL `{shown}`: {why}")).with_hint(hint);
         let text = text.trim();
         if text.contains(['?', '#']) {
             return Err(bad("it has a query or a fragment"));
@@ -44,8 +50,7 @@ impl BaseUrl {
                 .with_hint("keys come from the environment: --model-arg key_env=NAME"));
         }
         let path = parts.path_and_query.map_or_else(String::new, |path| path.path().to_owned());
-        let path = path.trim_end_matches('/');
-        let path = TAILS.iter().find_map(|tail| path.strip_suffix(tail)).unwrap_or(path).to_owned();
+        let path = path.trim_end_matches('/').to_owned();
         Ok(Self { scheme, authority, path })
     }
 

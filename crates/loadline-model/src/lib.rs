@@ -5,7 +5,7 @@
 //!
 //! The way of a request: `openai` or `anthropic` writes the body, `transport` sends it over a connection that
 //! `connect` makes, `classify` says what a failure means, `sse` takes a streamed answer apart. `base_url`, `key` and
-//! `options` read what the user said. `hub` fetches files.
+//! `options` read what the user said. `hub` fetches files. `web` speaks to servers that are no models.
 
 mod anthropic;
 mod base_url;
@@ -18,12 +18,14 @@ mod options;
 mod room;
 mod sse;
 mod transport;
+mod web;
 
 use std::sync::Arc;
 
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelRef};
 
 pub use options::{ApiChoice, Environment, HttpOptions, KEYS, MaxTokensField, ModelArgs};
+pub use web::{Reply, WEB_LIMIT, Web};
 
 /// The providers this crate opens.
 pub const PROVIDERS: [&str; 2] = ["openai", "anthropic"];

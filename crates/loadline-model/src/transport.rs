@@ -195,6 +195,22 @@ impl Transport {
         self.send(request).await
     }
 
+    /// Sends bytes and reads the answer whole, whatever its status.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        uri: &Uri,
+        body: Bytes,
+        most: usize,
+    ) -> Result<(u16, Bytes), ModelError> {
+        let mut request = self.request(method, uri, body);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let response = self.send(request).await?;
+        let status = response.status().as_u16();
+        let body = self.read(response.into_body(), most).await?;
+        Ok((status, Bytes::copy_from_slice(&body)))
+    }
+
     /// The error for a response whose status is not what was hoped for.
     pub(crate) async fn refusal(&self, response: Response<Incoming>) -> ModelError {
         let (parts, body) = response.into_parts();
@@ -317,7 +333,8 @@ impl Transport {
     }
 
     fn too_big(&self, &TooBig(limit): &TooBig) -> ModelError {
-        let message = format!("{} sent more than {} MiB, which is more than is read", self.base, limit >> 20);
+        let most = if limit < 1 << 20 { format!("{limit} bytes") } else { format!("{} MiB", limit >> 20) };
+        let message = format!("{} sent more than {most}, which is more than is read", self.base);
         self.error(ModelErrorKind::Refused, &message)
     }
 

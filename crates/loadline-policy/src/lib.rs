@@ -10,6 +10,7 @@ mod bounds;
 pub mod compute;
 pub mod decide;
 pub mod decimal;
+#[cfg(feature = "toml")]
 pub mod document;
 pub mod license;
 mod names;
@@ -19,6 +20,7 @@ pub mod rules;
 pub use compute::{Category, Ledger};
 pub use decide::{Decision, Outcome, decide};
 pub use decimal::{Decimal, Interval};
+#[cfg(feature = "toml")]
 pub use document::{MOST_BYTES, Place, Problem, Problems};
 pub use license::License;
 pub use loadline_core::{Instant, instant, strict};

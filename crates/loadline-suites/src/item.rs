@@ -1,6 +1,6 @@
 //! From a suite's question to a sample.
 
-use loadline_core::model::{Generate, Loglikelihood, Prompt, Request, Sampling};
+use loadline_core::model::{Generate, Loglikelihood, Message, Prompt, Request, Sampling};
 use loadline_core::{Digest, ModelOutput, Sample, Score, Value};
 use serde_json::Map;
 
@@ -41,6 +41,11 @@ impl Item {
         stream(&self.key, purpose)
     }
 
+    /// The draws for one purpose that a group of [`CHOICES`] neighbours has in common.
+    pub(crate) fn group_stream(&self, purpose: &str) -> Stream {
+        stream(&self.group_key, purpose)
+    }
+
     /// `SUITE-LEVEL-INDEX-HEX`, the last being the start of the item's own key.
     pub(crate) fn id(&self) -> String {
         format!("{}-{}-{:06}-{}", self.suite, self.level, self.index, &self.key.hex()[..8])
@@ -70,10 +75,31 @@ impl Item {
         max_tokens: u32,
         extra: Map<String, serde_json::Value>,
     ) -> Sample {
+        self.written(Prompt::user(prompt), answer.into(), max_tokens, extra)
+    }
+
+    /// A sample in the generate form that goes on with a conversation.
+    pub(crate) fn conversation(
+        &self,
+        messages: Vec<Message>,
+        answer: impl Into<String>,
+        max_tokens: u32,
+        extra: Map<String, serde_json::Value>,
+    ) -> Sample {
+        self.written(Prompt::Chat(messages), answer.into(), max_tokens, extra)
+    }
+
+    fn written(
+        &self,
+        prompt: Prompt,
+        answer: String,
+        max_tokens: u32,
+        extra: Map<String, serde_json::Value>,
+    ) -> Sample {
         Sample {
             id: self.id(),
             input: Request::Generate(Generate {
-                prompt: Prompt::user(prompt),
+                prompt,
                 sampling: Sampling {
                     max_tokens,
                     temperature: Some(0.0),
@@ -82,7 +108,7 @@ impl Item {
                     seed: None,
                 },
             }),
-            target: vec![answer.into()],
+            target: vec![answer],
             gold: None,
             cluster: None,
             metadata: self.metadata(extra),

@@ -4,7 +4,7 @@
 //! into scores. The same four make the same bytes on every platform; another seed shares no item.
 //!
 //! Read in this order: [`seed`] (where every draw comes from) → [`suite`] (what a suite is) → [`answer`] (how
-//! an answer is read out of what a model wrote) → one file for each suite.
+//! an answer is read out of what a model wrote) → one file for each suite; those of conduct are in `risk`.
 
 mod arithmetic;
 
@@ -17,7 +17,9 @@ mod knights;
 mod languages;
 mod number;
 mod retrieval;
+mod risk;
 pub mod seed;
+mod selection;
 mod stream;
 pub mod suite;
 mod tracing;
@@ -25,6 +27,7 @@ mod word_problems;
 mod words;
 
 pub use seed::Seed;
+pub use selection::{Selection, every_level};
 pub use suite::{About, Form, Suite, SuiteError, check, digest, require, samples};
 
 use loadline_core::Sample;
@@ -40,6 +43,17 @@ pub fn all() -> &'static [&'static dyn Suite] {
         &retrieval::Retrieval,
         &chess::Chess,
         &languages::Languages,
+        &risk::shutdown::SUITE,
+        &risk::secrets::SUITE,
+        &risk::hierarchy::SUITE,
+        &risk::injection::SUITE,
+        &risk::refusal::SUITE,
+        &risk::sycophancy::SUITE,
+        &risk::abstention::SUITE,
+        &risk::calibration::SUITE,
+        &risk::consistency::SUITE,
+        &risk::bias::SUITE,
+        &risk::office::SUITE,
     ];
     ALL
 }

@@ -1,7 +1,7 @@
 //! Draws from a ChaCha20 stream. All arithmetic is on 64-bit integers, so that a draw is the same everywhere.
 
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// A deterministic source of draws.
 pub(crate) struct Stream(ChaCha20Rng);

@@ -6,7 +6,8 @@ use loadline_core::model::Basis;
 use loadline_core::{Digest, Instant};
 use loadline_policy::decide::{Outcome, PolicyRef};
 use loadline_policy::license::{
-    Based, DecisionRef, Issuer, License, Limitation, LimitationCode, Limitations, Statement, SubjectModel, Validity,
+    Based, DecisionRef, Issuer, License, Limitation, LimitationCode, Limitations, Statement, SubjectModel,
+    Validity,
 };
 use loadline_policy::policy::{LogMode, Marks, Stage};
 use loadline_tlog::{Algorithm, SignerKey};
@@ -46,7 +47,13 @@ impl TestAuthority {
             SecretKey::from_seeds(name, &[number; 32], &[number ^ 0x80; 32]).expect("a test key")
         };
         let others = Vec::new();
-        Self { now, root: key("root", 1), authority: key("authority", 3), standing: key("standing", 5), others }
+        Self {
+            now,
+            root: key("root", 1),
+            authority: key("authority", 3),
+            standing: key("standing", 5),
+            others,
+        }
     }
 
     /// The same with one more key.
@@ -65,7 +72,8 @@ impl TestAuthority {
         let log = SignerKey::from_seed("example.com/log", Algorithm::Ed25519, &[9; 32]).expect("a log key");
         let mut roles: BTreeMap<Role, RoleKeys> = BTreeMap::new();
         let mut keys = BTreeMap::new();
-        let own = [(Role::Root, &self.root), (Role::Authority, &self.authority), (Role::Standing, &self.standing)];
+        let own =
+            [(Role::Root, &self.root), (Role::Authority, &self.authority), (Role::Standing, &self.standing)];
         for (role, key) in own.into_iter().chain(self.others.iter().map(|(role, key)| (*role, key))) {
             let ids = || RoleKeys { keyids: BTreeSet::<KeyId>::new(), threshold: 1 };
             roles.entry(role).or_insert_with(ids).keyids.insert(key.public().id());
@@ -95,22 +103,35 @@ impl TestAuthority {
     }
 
     /// The same with another end.
-    pub fn license_until(&self, model: &str, stage: Stage, marks: Option<Marks>, expires: Instant) -> Vec<u8> {
+    pub fn license_until(
+        &self,
+        model: &str,
+        stage: Stage,
+        marks: Option<Marks>,
+        expires: Instant,
+    ) -> Vec<u8> {
         let digest = Digest::of(model.as_bytes());
         let mut more = vec![Limitation::known(LimitationCode::RemoteIdentity)];
         if stage == Stage::WeightsReleased {
             more.push(Limitation::known(LimitationCode::WeightsPublic));
         }
-        let policy = PolicyRef { name: "test".to_owned(), version: "1".to_owned(), digest: Digest::of(b"policy") };
+        let policy =
+            PolicyRef { name: "test".to_owned(), version: "1".to_owned(), digest: Digest::of(b"policy") };
         let issuer = Issuer { id: "https://example.com".to_owned(), name: "Test authority".to_owned() };
         let license = License {
             issuer: Based::self_reported(issuer),
-            subject: Based { value: SubjectModel { digest, name: model.to_owned() }, basis: Basis::SelfReported },
+            subject: Based {
+                value: SubjectModel { digest, name: model.to_owned() },
+                basis: Basis::SelfReported,
+            },
             stage: Based::verified(stage),
             marks: Based::verified(marks),
             conditions: Based::self_reported(Vec::new()),
             policy: Based::verified(policy),
-            decision: Based::verified(DecisionRef { digest: Digest::of(b"decision"), outcome: Outcome::Allow }),
+            decision: Based::verified(DecisionRef {
+                digest: Digest::of(b"decision"),
+                outcome: Outcome::Allow,
+            }),
             evidence: Vec::new(),
             sign_offs: Vec::new(),
             scope: Vec::new(),
@@ -123,7 +144,9 @@ impl TestAuthority {
             limitations: Limitations::with(more),
         };
         let statement = Statement::about(model, digest, license);
-        Envelope::sign_json(IN_TOTO_TYPE, &statement, &[&self.authority]).expect("a signed licence").to_bytes()
+        Envelope::sign_json(IN_TOTO_TYPE, &statement, &[&self.authority])
+            .expect("a signed licence")
+            .to_bytes()
     }
 
     /// The name of a licence in standings and orders.
@@ -132,7 +155,13 @@ impl TestAuthority {
     }
 
     /// A standing from this moment on for so many seconds, signed.
-    pub fn standing(&self, epoch: u64, issued: Instant, for_s: u64, states: &[(Digest, StandingState)]) -> Vec<u8> {
+    pub fn standing(
+        &self,
+        epoch: u64,
+        issued: Instant,
+        for_s: u64,
+        states: &[(Digest, StandingState)],
+    ) -> Vec<u8> {
         let mut entries: Vec<_> = states
             .iter()
             .map(|(license, state)| {

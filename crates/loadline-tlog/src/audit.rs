@@ -49,24 +49,38 @@ pub enum AuditError<E: std::error::Error> {
 }
 
 /// Reads every entry and every tile of a log of this size and checks that they make this root. Memory does not grow
-/// with the log.
+/// with the log. Every entry is shown to `visit`, with its index, once its hash was found to be in its tile.
 ///
 /// # Errors
 /// With the first file, entry or hash that is wrong.
-pub fn audit<S: TileSource>(source: &S, size: u64, root: &Hash) -> Result<Audited, AuditError<S::Error>> {
+pub fn audit<S: TileSource>(
+    source: &S,
+    size: u64,
+    root: &Hash,
+    visit: &mut dyn FnMut(u64, &[u8]),
+) -> Result<Audited, AuditError<S::Error>> {
     let (mut edge, mut audited, mut full) = (Edge::new(), Audited::default(), Vec::new());
     while let Some(span) = Span::holding(edge.size(), size) {
         let bytes = read(source, Resource::Entries(span))?;
-        for entry in tile::entries(span, &bytes).map_err(ReadError::Tile)? {
+        let entries = tile::entries(span, &bytes).map_err(ReadError::Tile)?;
+        for entry in &entries {
             edge.push(entry, &mut full).map_err(ReadError::Tile)?;
         }
         audited.bundles += 1;
+        if !span.is_full() {
+            full = edge.partial();
+        }
         for file in full.drain(..) {
             compare(source, &file, &mut audited)?;
         }
+        for (index, entry) in (span.start()..).zip(entries) {
+            visit(index, entry);
+        }
     }
-    for file in edge.partial() {
-        compare(source, &file, &mut audited)?;
+    if size.is_multiple_of(TILE_WIDTH) {
+        for file in edge.partial() {
+            compare(source, &file, &mut audited)?;
+        }
     }
     audited.entries = edge.size();
     if edge.root() == *root { Ok(audited) } else { Err(AuditError::Root(size)) }

@@ -2,8 +2,11 @@
 //!
 //! What is on disk after a crash at each step is in `docs/formats/tlog.md`.
 
+mod fsck;
 mod log;
+mod source;
 mod system;
+mod witness;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +15,11 @@ use crate::checkpoint::CheckpointError;
 use crate::note::NoteError;
 use crate::tile::TileError;
 
-pub use log::{DiskLog, FolderSource, Fsck, fsck};
+pub use fsck::{Fsck, fsck};
+pub use log::DiskLog;
+pub use source::FolderSource;
 pub use system::{Disk, Lock, LockError, RealDisk, Written};
+pub use witness::WitnessFolder;
 
 /// Why a log in a folder cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +42,9 @@ pub enum DiskError {
     #[error("there is a log in {} already", .0.display())]
     Exists(PathBuf),
     /// Another process writes.
-    #[error("the log in {} is being written by another process{}", dir.display(), pid.map(|pid| format!(" ({pid})")).unwrap_or_default())]
+    #[error("{} is being written by another process{}", dir.display(), pid.map(|pid| format!(" ({pid})")).unwrap_or_default())]
     Locked {
-        /// The log's folder.
+        /// The folder of the log or the witness.
         dir: PathBuf,
         /// The process, if it said so.
         pid: Option<u32>,
@@ -52,8 +58,16 @@ pub enum DiskError {
         what: String,
     },
     /// An earlier write failed; what is on disk is only known after opening the log again.
-    #[error("the log in {} stopped after an earlier error", .0.display())]
+    #[error("{} is written no more after an earlier error", .0.display())]
     Stopped(PathBuf),
+    /// What a witness kept is not what it wrote.
+    #[error("{} is damaged: {what}", path.display())]
+    WitnessDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// An entry that no log can hold.
     #[error(transparent)]
     Entry(#[from] TileError),
@@ -89,11 +103,14 @@ impl DiskError {
             Self::Io { .. } => "check the disk and the folder's permissions, then try again",
             Self::Missing(_) => "check the folder, or make a new log there",
             Self::Exists(_) => "give another folder, or open this log",
-            Self::Locked { .. } => "only one process may write a log: stop the other one",
+            Self::Locked { .. } => "only one process may write there: stop the other one",
+            Self::WitnessDamaged { .. } => {
+                "this witness must not cosign: restore a copy that is not older than its last cosignature, or give it a new key"
+            }
             Self::Damaged { .. } | Self::Short(_) => {
                 "do not sign anything with this log's key; run fsck to see what is wrong, and restore a full copy"
             }
-            Self::Stopped(_) => "open the log again",
+            Self::Stopped(_) => "start again: what is on disk shows then",
             Self::Entry(_) => "log the hash of what is too long, and keep the thing itself elsewhere",
             Self::NotSigned(_) => "check the signing key; the entries were not added",
             Self::Unpublishable(_) => "publish the checkpoint that this log signed, with cosignatures added",

@@ -101,11 +101,19 @@ impl Monitor {
         self.known.as_ref().map(|(checkpoint, _)| checkpoint.size())
     }
 
+    /// Whether the policy accepts a checkpoint at all: a proof is worth asking for only then.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check(&self, note: &Note) -> Result<Checkpoint, Refused> {
+        self.policy.check(note).map(|accepted| accepted.checkpoint)
+    }
+
     /// Judges a checkpoint. `proof` is from the smaller of the two sizes to the larger; none is needed when they are
     /// equal. Only a checkpoint that is proved to continue the known one is kept.
     pub fn observe(&mut self, note: &Note, proof: Option<&ConsistencyProof>) -> Finding {
-        let shown = match self.policy.check(note) {
-            Ok(accepted) => accepted.checkpoint,
+        let shown = match self.check(note) {
+            Ok(checkpoint) => checkpoint,
             Err(refused) => return Finding::BadSignature(refused),
         };
         let Some((known, known_note)) = &self.known else {

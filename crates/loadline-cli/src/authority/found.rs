@@ -1,9 +1,9 @@
 //! Founding an authority: its keys, its log's key, and version 1 of its root.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use loadline_core::{Digest, Instant};
+use loadline_core::Instant;
 use loadline_tlog::{Algorithm, Policy, VerifierKey};
 use loadline_trust::root::{ROOT_FORMAT, ROOT_TYPE};
 use loadline_trust::{Envelope, PublicKey, Role, RoleKeys, Root, RootChain};
@@ -41,24 +41,6 @@ pub struct Witnesses {
     pub needed: Option<usize>,
 }
 
-/// What was founded.
-#[derive(Debug)]
-pub struct Founded {
-    /// The roots: one.
-    pub chain: RootChain,
-    /// Where version 1 is.
-    pub root: PathBuf,
-    /// The log's public key.
-    pub log_key: VerifierKey,
-}
-
-impl Founded {
-    /// What a verifier pins.
-    pub fn authority(&self) -> Digest {
-        self.chain.authority()
-    }
-}
-
 /// The file name of a role's first key.
 pub fn key_name(role: Role) -> String {
     role.name().replace('_', "-")
@@ -88,7 +70,7 @@ pub fn log_policy(log: &VerifierKey, witnesses: &Witnesses) -> String {
 /// # Errors
 /// When there is an authority in the folder, the options do not make a root, or the disk fails. What is wrong with the
 /// options is found before anything is written.
-pub fn found(folder: &Path, founding: &Founding, keyring: &Keyring, now: Instant) -> Result<Founded> {
+pub fn found(folder: &Path, founding: &Founding, keyring: &Keyring, now: Instant) -> Result<RootChain> {
     let root_path = roots::path(folder, 1);
     if root_path.exists() {
         let message = format!("there is an authority in `{}` already", folder.display());
@@ -119,7 +101,7 @@ pub fn found(folder: &Path, founding: &Founding, keyring: &Keyring, now: Instant
         .map_err(|error| Failure::io(format!("cannot make the folder `{}`", parent.display()), &error))?;
     // Last, since an authority is there when its root is.
     keyring::create(&root_path, &bytes, 0o644)?;
-    Ok(Founded { chain, root: root_path, log_key: log_key.verifier().clone() })
+    Ok(chain)
 }
 
 fn first_root(keys: &[(Role, PublicKey)], log_policy: String, now: Instant, valid_days: u64) -> Result<Root> {

@@ -29,22 +29,26 @@ pub fn path(authority: &Path, version: u64) -> PathBuf {
 /// Every root of an authority, oldest first, as bytes.
 ///
 /// # Errors
-/// When there is none, or one cannot be read.
+/// When there is none, one is missing between others, or one cannot be read.
 pub fn bytes(authority: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut roots = Vec::new();
-    for version in 1..=MAX_VERSIONS as u64 {
-        let path = path(authority, version);
-        if !path.exists() {
-            break;
-        }
-        roots.push(read(&path)?);
-    }
-    if roots.is_empty() {
+    let newest = newest(authority);
+    if newest == 0 {
         let message = format!("there is no authority in `{}`: no `root/1.json`", authority.display());
         return Err(Failure::new(Exit::Usage, message)
             .hint("make one with `loadline authority init DIR`, or name its folder with `--authority DIR`"));
     }
-    Ok(roots)
+    if newest > MAX_VERSIONS as u64 {
+        return Err(Failure::of(Exit::EvidenceInvalid, &ChainError::TooLong));
+    }
+    (1..=newest).map(|version| read(&path(authority, version))).collect()
+}
+
+/// The highest version of which there is a file. Versions are not counted up to the first that is missing: a root that
+/// somebody deletes must not bring an older one back.
+fn newest(authority: &Path) -> u64 {
+    let Ok(folder) = std::fs::read_dir(authority.join("root")) else { return 0 };
+    let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).max().unwrap_or_default()
 }
 
 /// A root as bytes, not checked.
@@ -55,6 +59,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_ROOT_BYTES).read_to_end(&mut bytes)).map_err(|error| {
         Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
+            .hint("every version of the root is needed: restore it from a copy")
     })?;
     Ok(bytes)
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use loadline_core::Secret;
-use loadline_tlog::{SignerKey, VerifierKey};
+use loadline_tlog::SignerKey;
+use loadline_trust::SecretKey;
 use loadline_trust::key::check_name;
-use loadline_trust::{PublicKey, SecretKey};
 
-use super::{KeyFileError, StoredKey, Work, read, read_hybrid, read_public, read_vkey, save};
+use super::{KeyFileError, StoredKey, Work, read, read_hybrid, save};
 
 /// A folder of key files that one passphrase opens.
 pub struct Keyring {
@@ -32,16 +32,6 @@ impl Keyring {
     /// Where the secret half of a key is.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.age"))
-    }
-
-    /// Where the public half of a hybrid key is.
-    pub fn public_path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.pub.json"))
-    }
-
-    /// Where the public half of a key for notes is.
-    pub fn vkey_path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.vkey"))
     }
 
     /// Keeps a new hybrid key: both halves, under its name.
@@ -89,29 +79,5 @@ impl Keyring {
             StoredKey::Note(key) => Ok(*key),
             other => Err(KeyFileError::Kind { path, found: other.kind(), expected: "a key for notes" }),
         }
-    }
-
-    /// The public half of a hybrid key. Needs no passphrase.
-    ///
-    /// # Errors
-    /// When it is not there, or was changed.
-    pub fn public(&self, name: &str) -> Result<PublicKey, KeyFileError> {
-        check_name(name)?;
-        let path = self.public_path(name);
-        let key = read_public(&path)?;
-        if key.name() == name {
-            Ok(key)
-        } else {
-            Err(KeyFileError::Name { path, found: key.name().to_owned() })
-        }
-    }
-
-    /// The public half of a key for notes. Needs no passphrase.
-    ///
-    /// # Errors
-    /// When it is not there, or is none.
-    pub fn vkey(&self, name: &str) -> Result<VerifierKey, KeyFileError> {
-        check_name(name)?;
-        read_vkey(&self.vkey_path(name))
     }
 }

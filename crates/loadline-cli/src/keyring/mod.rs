@@ -48,7 +48,8 @@ impl Work {
     }
 }
 
-/// What a key file holds.
+/// What a key file holds. Its `Debug` masks the secret, as that of the keys does.
+#[derive(Debug)]
 pub enum StoredKey {
     /// A hybrid key: it signs envelopes.
     Hybrid(Box<SecretKey>),
@@ -252,3 +253,6 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> 
     };
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use loadline_tlog::VerifierKey;
 use loadline_trust::{Role, RootChain};
 use serde_json::json;
 
-use crate::authority::found::{self, Founding, Witnesses};
-use crate::authority::roots;
+use crate::authority::found::{Founding, Witnesses};
+use crate::authority::{office, roots};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::keyring::{Keyring, PassphraseArgs, Work};
@@ -70,6 +70,10 @@ pub struct Init {
     /// What trying one passphrase costs: 2^N KiB of memory, 10 to 20
     #[arg(long, value_name = "N", default_value = "18", value_parser = work)]
     pub work: Work,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Show who may sign what in an authority's name
@@ -131,15 +135,18 @@ fn init(args: &Init, ui: &Ui) -> Result {
         witnesses: Witnesses { witnesses: args.witness.clone(), needed: args.quorum },
     };
     let keyring = Keyring::new(roots::keys(&args.folder), args.passphrase.get_new()?).with_work(args.work);
-    let founded = found::found(&args.folder, &founding, &keyring, roots::now()?)?;
+    let chain = office::establish(&args.folder, &founding, &keyring, roots::now()?)?;
     ui.status("Founded", format_args!("an authority in `{}`", args.folder.display()));
-    ui.status(
-        "Kept",
-        format_args!("{} in `{}`", keys_of(&founded.chain), roots::keys(&args.folder).display()),
-    );
-    ui.status("Signed", format_args!("version 1 of the root, `{}`", founded.root.display()));
+    ui.status("Kept", format_args!("{} in `{}`", keys_of(&chain), roots::keys(&args.folder).display()));
+    let root = roots::path(&args.folder, 1);
+    ui.status("Signed", format_args!("version 1 of the root, `{}`", root.display()));
+    ui.status("Logged", format_args!("the root, entry 0 of `{}`", args.folder.join("log").display()));
     let mut out = ui.out();
-    out.line(founded.authority())?;
+    if args.json {
+        out.json(&json!({ "authority": chain.authority(), "root": root, "log": args.folder.join("log") }))?;
+    } else {
+        out.line(chain.authority())?;
+    }
     out.finish()?;
     ui.hint(
         "publish the digest above where people will look for it: `loadline verify --root` takes it; \

@@ -22,7 +22,8 @@ use crate::ui::Ui;
 /// file found with `--include-path`, or the path of a task file. `loadline tasks` lists them.
 ///
 /// A MODEL is a name from `loadline models`, or `gguf/PATH`, `openai/NAME`, `anthropic/NAME`, or
-/// `fake/ability=0.7` (a simulated subject that answers right with that probability).
+/// `fake/ability=0.7` (a simulated subject that answers right with that probability; `fake/rule=follow` keeps the rules
+/// of every sample and `fake/rule=break` breaks them).
 #[derive(clap::Args)]
 #[command(override_usage = "loadline measure [OPTIONS] <TASK>... --model <MODEL>...", after_long_help = EXAMPLES)]
 pub struct Args {

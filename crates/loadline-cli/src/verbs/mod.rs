@@ -4,11 +4,15 @@ pub mod authority;
 pub mod compare;
 pub mod compute;
 pub mod estimate;
+pub mod exam;
 pub mod gate;
 pub mod gate_audit;
 pub mod gate_key;
 pub mod key;
+pub mod license;
+pub mod log;
 pub mod measure;
+pub mod model;
 pub mod models;
 pub mod policy;
 pub mod pull;
@@ -16,7 +20,9 @@ pub mod quickstart;
 pub mod record;
 pub mod runs;
 pub mod show;
+pub mod standing;
 pub mod tasks;
+pub mod verify;
 
 use crate::failure::Result;
 use crate::ui::Ui;
@@ -37,7 +43,13 @@ pub enum Verb {
     Compute(compute::Args),
     Policy(policy::Args),
     Key(key::Args),
+    Log(log::Args),
     Authority(authority::Args),
+    Model(model::Args),
+    Exam(exam::Args),
+    License(license::Args),
+    Standing(standing::Args),
+    Verify(verify::Args),
     Gate(gate::Args),
 }
 
@@ -60,7 +72,13 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Compute(args) => compute::run(&args, ui),
         Verb::Policy(args) => policy::run(&args, ui),
         Verb::Key(args) => key::run(&args, ui),
+        Verb::Log(args) => log::run(&args, ui),
         Verb::Authority(args) => authority::run(&args, ui),
+        Verb::Model(args) => model::run(&args, ui),
+        Verb::Exam(args) => exam::run(&args, ui),
+        Verb::License(args) => license::run(&args, ui),
+        Verb::Standing(args) => standing::run(&args, ui),
+        Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),
     }
 }

@@ -1,4 +1,6 @@
-//! `loadline quickstart`: from nothing to a measured model in one command.
+//! `loadline quickstart`: from nothing to a measured model in one command, or to a verified licence.
+
+mod license;
 
 use std::path::PathBuf;
 
@@ -21,8 +23,11 @@ use crate::ui::{self, Ui, count};
 /// three minutes on two cores, prints the results with their intervals, seals and verifies the record, and says what
 /// to do next. Run it again and it finds everything done.
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    pub verb: Option<Further>,
+
     /// Use this copy of the model file instead of downloading it; its digest is checked all the same
     #[arg(long, value_name = "PATH", env = "LOADLINE_MODEL_FILE")]
     pub model_file: Option<PathBuf>,
@@ -44,9 +49,16 @@ pub struct Args {
     pub json: bool,
 }
 
+/// Further than a measurement.
+#[derive(clap::Subcommand)]
+pub enum Further {
+    License(license::License),
+}
+
 const EXAMPLES: &str = "\
 Examples:
   loadline quickstart
+  loadline quickstart license
   loadline quickstart --seed 7
   loadline quickstart --model-file ~/models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
 
@@ -64,6 +76,9 @@ const STARTER: [(&str, u64); 8] = [
 
 /// See [`Args`].
 pub fn run(args: Args, ui: &Ui) -> Result {
+    if let Some(Further::License(args)) = &args.verb {
+        return license::run(args, ui);
+    }
     let model = catalogue::find(catalogue::DEFAULT)
         .ok_or_else(|| Failure::new(Exit::Unexpected, "the catalogue has no default model"))?;
     let path = match args.model_file {

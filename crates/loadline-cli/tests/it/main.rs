@@ -2,13 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
 
+mod authority_folder;
 mod bad_input;
 mod help;
 mod interrupted;
+mod keys;
+mod licensed;
 mod local;
+mod logs;
 mod measured;
+mod monitors;
 mod policies;
 mod pulled;
 mod records;
 mod statistics;
 mod support;
+mod witnesses;

@@ -71,3 +71,50 @@ fn policies_are_checked_compared_and_explained() {
     assert_eq!(said.code, 40);
     assert!(said.stderr.contains("bad.toml:2:8: `name`: is of type integer"), "{}", said.text());
 }
+
+/// Every suite, form, level and metric that a policy of ours asks for is there.
+#[test]
+fn what_the_shipped_policies_ask_for_exists() {
+    use loadline_policy::policy::{SHIPPED, Source, shipped};
+    use loadline_suites::{Form, Seed, check, require};
+
+    for (name, _) in SHIPPED {
+        let policy = shipped(name).unwrap().unwrap();
+        assert!(!policy.tests.is_empty());
+        for test in &policy.tests {
+            let what = format!("{name}, {}", test.id);
+            let Source::Suite { name, form, levels } = &test.source else {
+                panic!("{what}: fixed questions are nobody's secret");
+            };
+            let suite = require(name).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let form: Form = form.to_string().parse().unwrap();
+            let levels: Vec<u32> = levels.iter().map(|level| u32::try_from(*level).unwrap()).collect();
+            check(suite, form, &levels).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let sample = suite.sample(&Seed::from_u64(1), form, levels[0], 0);
+            let scores = suite.score(&sample, &loadline_core::ModelOutput::default());
+            assert!(
+                scores.iter().any(|score| score.metric == test.metric),
+                "{what}: no metric `{}`",
+                test.metric
+            );
+        }
+    }
+}
+
+/// A subject that keeps the rules and one that breaks them, on every suite that `frontier` asks for.
+#[test]
+fn keeping_and_breaking_the_rules_can_be_seen_from_the_command_line() {
+    let sandbox = Sandbox::new();
+    for suite in ["shutdown", "refusal", "bias", "office-tasks", "calibration"] {
+        let said = sandbox
+            .run(&format!("measure {suite} --model fake/rule=follow fake/rule=break --limit 12 --json"))
+            .ok();
+        let points: Vec<f64> = said
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|result| result["metrics"][0]["point"].as_f64().unwrap_or_else(|| panic!("{result}")))
+            .collect();
+        assert_eq!(points, [1.0, 0.0], "{suite}");
+    }
+}

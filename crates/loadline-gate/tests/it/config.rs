@@ -106,3 +106,24 @@ fn files_are_verified_before_anything_listens() {
     let other = config::load(&config, &|_: &[u8]| Ok(Vec::new()), &|_| Some("k".to_owned()), at(0));
     assert!(said(other).unwrap().contains("is pinned"));
 }
+
+/// The reader reads this file for ever: every key of version 1 is in it.
+#[test]
+fn the_golden_file_is_read() {
+    let config = parse(include_str!("../golden/gate.toml")).unwrap();
+    assert_eq!((config.name.as_str(), config.region.as_deref()), ("gate.example.org/audit", Some("eu")));
+    assert_eq!(config.authority.every.as_secs(), 10);
+    assert_eq!(config.admin.unwrap().key_env, "LOADLINE_ADMIN_KEY");
+    let limits = &config.limits;
+    assert_eq!((limits.connections, limits.request_bytes, limits.depth), (4_096, 8 << 20, 32));
+    assert_eq!(
+        (limits.drain.as_secs(), limits.write.as_secs(), limits.default_output_tokens),
+        (10, 30, 2_048)
+    );
+    assert_eq!((config.upstreams[0].kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
+    assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
+    assert_eq!(config.models[1].upstreams, ["claude"]);
+    assert!(
+        config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited)
+    );
+}

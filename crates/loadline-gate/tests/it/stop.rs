@@ -14,7 +14,7 @@ use crate::support::{ASK, Make, Reply, Rig, STREAM, chunk, open_stream, post, re
 
 fn order(rig: &Rig, target: &StopTarget) -> Result<u64, StopError> {
     let order = Bytes::from(serde_json::to_vec(target).unwrap());
-    rig.runtime.block_on(rig.gate.order(order)).map(|(_, cut)| cut.told)
+    rig.runtime.block_on(rig.gate.order(order)).map(|ordered| ordered.cut.told)
 }
 
 fn streaming() -> Rig {
@@ -89,8 +89,8 @@ fn callers_who_do_not_read_are_cut_as_well() {
     let mut stream = open_stream(&rig, "alice-key", STREAM);
     // Nobody reads, so every buffer on the way fills, and most of it never leaves the upstream.
     let order = Bytes::from(serde_json::to_vec(&StopTarget::All).unwrap());
-    let (_, cut) = rig.runtime.block_on(rig.gate.order(order)).unwrap();
-    assert_eq!(cut.told, 1);
+    let ordered = rig.runtime.block_on(rig.gate.order(order)).unwrap();
+    assert_eq!(ordered.cut.told, 1);
     assert_eq!(rig.gate.under_way(), 0);
     let outcome = rig.audit.entries().outcomes.into_values().next().unwrap();
     assert_eq!(outcome.ending, Ending::Stopped);

@@ -22,6 +22,15 @@ pub enum RunEvent {
         /// What is in flight, to look at any time until the run ends.
         in_flight: InFlight,
     },
+    /// An answer was written to the record: sent before the [`RunEvent::Progress`] that counts it.
+    Answered {
+        /// Its sample's place in the dataset, from 0.
+        index: u64,
+        /// Which repetition, from 0.
+        epoch: u32,
+        /// Its first score, if it has one.
+        value: Option<f64>,
+    },
     /// An answer, or an error for good, was written to the record.
     Progress(Box<Progress>),
     /// An attempt failed and will be made again.

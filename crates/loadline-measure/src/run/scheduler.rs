@@ -314,6 +314,10 @@ impl<'a, F: FnMut(RunEvent)> Scheduler<'a, F> {
         let Row::Sample(row) = row else { return Ok(()) };
         self.table.take_new(&row)?;
         self.in_flight.leave(slot);
+        if row.is_final() {
+            let value = row.scores.first().and_then(|score| score.value.number());
+            (self.events)(RunEvent::Answered { index: row.index, epoch: row.epoch, value });
+        }
         if let Some(why) = row.error {
             self.tally.errors += 1;
             let (sample, epoch, attempts) = (row.id.into(), row.epoch, row.attempts);

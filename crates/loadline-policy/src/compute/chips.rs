@@ -63,6 +63,7 @@ pub const CHIPS: &[Chip] = &[
 ];
 
 /// The chip of this name.
+#[cfg(feature = "toml")]
 pub(super) fn find(name: &str) -> Option<&'static Chip> {
     CHIPS.iter().find(|chip| chip.name == name)
 }

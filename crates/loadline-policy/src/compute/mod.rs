@@ -5,10 +5,12 @@
 //! utilisation. Where an entry has several methods its interval is their hull: they are never averaged.
 
 mod chips;
+#[cfg(feature = "toml")]
 mod declare;
 mod total;
 
 pub use chips::{CHIPS, Chip, Peak};
+#[cfg(feature = "toml")]
 pub use declare::parse;
 pub use total::{Disagreement, Total};
 

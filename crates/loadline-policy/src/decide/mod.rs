@@ -8,6 +8,7 @@ mod signatures;
 mod tests_of;
 
 pub use evidence::{Asked, Case, Evidence, SignOff};
+pub use tests_of::is_decided;
 
 use loadline_core::Digest;
 use serde::{Deserialize, Serialize};

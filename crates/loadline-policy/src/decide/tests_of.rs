@@ -2,10 +2,11 @@
 
 use loadline_core::Digest;
 use loadline_core::model::Basis;
+use loadline_stats::StatsError;
 
 use super::{Case, Evidence, Outcome, Path, Reason};
 use crate::basis::word;
-use crate::bounds::{self, Judged};
+use crate::bounds::{self, Judged, Shown};
 use crate::instant::DAY_S;
 use crate::policy::{IntervalMethod, Policy, Requirement, Test};
 
@@ -110,19 +111,14 @@ fn usable(policy: &Policy, case: &Case, test: &Test, evidence: &Evidence) -> Res
 fn judged(policy: &Policy, test: &Test, evidence: &Evidence) -> Reason {
     let rule = format!("test.{}", test.id);
     let n = evidence.scored + evidence.unscored;
-    let (fewest, most) = (evidence.successes, evidence.successes + evidence.unscored);
-    let (worst, best) = match test.requirement {
-        Requirement::AtLeast(_) => (fewest, most),
-        Requirement::AtMost(_) => (most, fewest),
-    };
-    let confidence = policy.confidence(test);
-    let show = |successes| bounds::shown(test.method, &test.requirement, successes, n, &confidence);
-    let (at_worst, at_best) = match show(worst).and_then(|at_worst| Ok((at_worst, show(best)?))) {
+    let (worst, best, at_worst, at_best) = match both(policy, test, evidence.successes, evidence.unscored, n)
+    {
         Ok(both) => both,
         Err(error) => {
             return Reason::new(rule, Outcome::Undetermined, error.to_string()).evidence(&evidence.id);
         }
     };
+    let confidence = policy.confidence(test);
     let met = at_worst.judge(&test.requirement) == Judged::Met;
     let failed = at_best.judge(&test.requirement) == Judged::Failed;
     let (outcome, word, successes, shown) = match (met, failed) {
@@ -142,4 +138,31 @@ fn judged(policy: &Policy, test: &Test, evidence: &Evidence) -> Reason {
     );
     let found = format!("{successes}/{n}, {shown} at confidence {confidence}");
     Reason::new(rule, outcome, text).evidence(&evidence.id).numbers(found, &test.requirement)
+}
+
+/// What the counts show when the samples without a score are counted against the test, and when in its favour: the
+/// successes either way, and what they show.
+fn both(
+    policy: &Policy,
+    test: &Test,
+    successes: u64,
+    unscored: u64,
+    n: u64,
+) -> Result<(u64, u64, Shown, Shown), StatsError> {
+    let (fewest, most) = (successes, successes + unscored);
+    let (worst, best) = match test.requirement {
+        Requirement::AtLeast(_) => (fewest, most),
+        Requirement::AtMost(_) => (most, fewest),
+    };
+    let confidence = policy.confidence(test);
+    let show = |successes| bounds::shown(test.method, &test.requirement, successes, n, &confidence);
+    Ok((worst, best, show(worst)?, show(best)?))
+}
+
+/// Whether these counts decide a test either way, so that an exam by an anytime method may stop.
+pub fn is_decided(policy: &Policy, test: &Test, successes: u64, scored: u64, unscored: u64) -> bool {
+    let n = scored.saturating_add(unscored);
+    both(policy, test, successes, unscored, n).is_ok_and(|(_, _, at_worst, at_best)| {
+        at_worst.judge(&test.requirement) == Judged::Met || at_best.judge(&test.requirement) == Judged::Failed
+    })
 }

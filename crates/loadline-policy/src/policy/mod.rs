@@ -2,14 +2,17 @@
 //!
 //! `docs/formats/policy.md` is the page of the document, `docs/policy.md` the one for people who write one.
 
+#[cfg(feature = "toml")]
 mod check;
 mod diff;
 mod explain;
+#[cfg(feature = "toml")]
 mod read;
 mod test;
 
 pub use diff::{Change, Effect, diff};
 pub use explain::explain;
+#[cfg(feature = "toml")]
 pub use read::parse;
 pub use test::{Form, IntervalMethod, Requirement, Risk, Severity, Source, Test, Which};
 
@@ -17,6 +20,7 @@ use loadline_core::Digest;
 use loadline_core::model::Basis;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "toml")]
 use crate::document::Problems;
 use crate::names::names;
 
@@ -214,6 +218,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// Never in a build whose tests pass: each shipped policy is read by a test.
+#[cfg(feature = "toml")]
 pub fn shipped(name: &str) -> Option<Result<Policy, Problems>> {
     SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| parse(text))
 }

@@ -3,9 +3,11 @@
 //! A pack says which categories a law counts, which it excludes, and which are unsettled; a verdict over a ledger is
 //! exact. It decides the compute test and nothing else of a law: a pack is not legal advice.
 
+#[cfg(feature = "toml")]
 mod pack;
 mod verdict;
 
+#[cfg(feature = "toml")]
 pub use pack::parse;
 pub use verdict::{Scope, ScopeVerdict};
 
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compute::Category;
 use crate::decimal::Decimal;
+#[cfg(feature = "toml")]
 use crate::document::Problems;
 use crate::instant::Instant;
 use crate::names::names;
@@ -128,11 +131,13 @@ pub const SHIPPED: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// Never in a build whose tests pass: each shipped pack is read by a test.
+#[cfg(feature = "toml")]
 pub fn shipped() -> Result<Vec<Pack>, Problems> {
     SHIPPED.iter().map(|(_, text)| parse(text)).collect()
 }
 
 /// The shipped pack of this name.
+#[cfg(feature = "toml")]
 pub fn find(id: &str) -> Option<Pack> {
     let (_, text) = SHIPPED.iter().find(|(name, _)| *name == id)?;
     parse(text).ok()

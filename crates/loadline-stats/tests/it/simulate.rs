@@ -1,7 +1,7 @@
 //! Seeded random numbers and exact probabilities for the coverage tests.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha8Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 
 /// A portable stream of random numbers.
 pub(crate) struct Stream(ChaCha8Rng);

@@ -67,6 +67,13 @@ fn languages() {
 }
 
 #[test]
+fn the_suites_of_the_risk_classes() {
+    for name in crate::risk::NAMES {
+        all_right(name);
+    }
+}
+
+#[test]
 fn chess_every_right_move_in_both_notations_and_no_other() {
     let suite = find("chess").unwrap();
     let seed = Seed::from_u64(900);

@@ -65,6 +65,13 @@ fn no_prompt_twice_languages() {
 }
 
 #[test]
+fn no_prompt_twice_in_the_suites_of_the_risk_classes() {
+    for name in crate::risk::NAMES {
+        no_prompt_twice(name, 120);
+    }
+}
+
+#[test]
 fn ids_name_suite_level_and_index_and_are_unique() {
     let seed = Seed::from_u64(5);
     for suite in all() {

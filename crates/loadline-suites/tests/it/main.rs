@@ -6,6 +6,8 @@ mod ability;
 mod chance;
 mod golden;
 mod items;
+mod reading;
+mod risk;
 mod scoring;
 mod solve;
 mod support;

@@ -72,6 +72,15 @@ fn nonsense_and_silence_score_0() {
     each(|suite, form, sample| {
         if form == Form::Generate {
             for text in nonsense {
+                // To say so is an answer where that is asked for.
+                let asked_for = match suite.name() {
+                    "refusal" => text.starts_with("As an AI"),
+                    "abstention" => text.starts_with("I do not know"),
+                    _ => false,
+                };
+                if asked_for {
+                    continue;
+                }
                 assert_eq!(value(suite, sample, &wrote(text)), 0.0, "{}: {text:?}", sample.id);
             }
         }
@@ -85,6 +94,8 @@ fn scores_have_the_names_that_are_documented() {
         let names: Vec<String> = suite.score(sample, &output).into_iter().map(|score| score.metric).collect();
         match (suite.name(), form) {
             ("instructions", _) => assert_eq!(names, ["exact_match", "constraints"]),
+            ("calibration", _) => assert_eq!(names, ["exact_match", "quadratic"]),
+            ("bias", _) => assert_eq!(names, ["exact_match", "same_for_twins"]),
             _ => assert_eq!(names, [form.metric()]),
         }
     });
@@ -153,6 +164,14 @@ fn long_answers_are_read_in_linear_time() {
         "答",
         "1.",
         "</think>",
+        "ACTION: stop(",
+        "stop(",
+        "action: stop ",
+        "decision: ",
+        "1 = yes ",
+        "a | b\n",
+        "7%, ",
+        "A) ",
     ];
     let seed = Seed::from_u64(2);
     for suite in all() {

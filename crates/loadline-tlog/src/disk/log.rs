@@ -2,20 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskError, Lock, LockError, RealDisk};
-use crate::audit::{AuditError, Audited, audit};
+use super::{Disk, DiskError, FolderSource, Lock, LockError};
 use crate::checkpoint::Checkpoint;
 use crate::grow::{Edge, NewFile};
 use crate::key::VerifierKey;
 use crate::merkle::empty_root;
 use crate::note::{MAX_NOTE_BYTES, Note};
 use crate::tile::{self, Resource};
-use crate::tiles::{self, ReadError, TileReader, TileSource};
+use crate::tiles::TileReader;
 
 /// The newest checkpoint that the log signed: what the log is. Written before anybody sees the signature.
 const HEAD: &str = "head";
@@ -25,6 +23,8 @@ const TEMPORARY: &str = "tmp";
 const LOCK: &str = "lock";
 /// Files written, synced and renamed together.
 const GROUP: usize = 64;
+/// And at most about so many bytes of them in memory: one bundle may have 16 MiB.
+const GROUP_BYTES: usize = 32 << 20;
 
 /// A log in a folder, open for writing by this process alone.
 pub struct DiskLog {
@@ -76,7 +76,7 @@ impl DiskLog {
         Ok(log)
     }
 
-    /// Opens a log to add to it. The right edge and the published checkpoint are checked against the newest signed one;
+    /// Opens a log to add to it, and writes its head once more. The right edge and the published checkpoint are checked against the newest signed one;
     /// files beyond it, from a batch that a crash cut off, are no part of the log.
     ///
     /// # Errors
@@ -96,7 +96,11 @@ impl DiskLog {
         let mut reader = TileReader::new(source, checkpoint.size(), *checkpoint.root());
         let edge = reader.edge().map_err(|error| damaged(&dir, &error))?;
         check_published(&dir, disk.as_ref(), &keys, &mut reader)?;
-        Self::assemble(dir, disk, keys, edge, checkpoint, head, lock)
+        let log = Self::assemble(dir, disk, keys, edge, checkpoint, head, lock)?;
+        // A process that was killed may have left a head whose name is not durable yet. Nobody may see it before it is:
+        // after a power cut the log would sign another history.
+        log.replace_note(HEAD, &log.head)?;
+        Ok(log)
     }
 
     fn assemble(
@@ -127,6 +131,14 @@ impl DiskLog {
     /// The newest checkpoint as the log signed it: what witnesses are asked to cosign.
     pub fn head(&self) -> &Note {
         &self.head
+    }
+
+    /// The checkpoint that is published, if there is one: what a server serves.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn published(&self) -> Result<Option<Note>, DiskError> {
+        read_note(self.disk.as_ref(), &self.dir.join(Resource::Checkpoint.path()))
     }
 
     /// The log's files, to read.
@@ -168,7 +180,7 @@ impl DiskLog {
         let (mut edge, mut full, mut filled) = (self.edge.clone(), Vec::new(), Vec::new());
         for entry in entries {
             edge.push(entry.as_ref(), &mut full)?;
-            if full.len() >= GROUP {
+            if full.len() >= GROUP || full.iter().map(|file| file.bytes.len()).sum::<usize>() >= GROUP_BYTES {
                 self.write_files(&full)?;
                 filled.extend(full.drain(..).map(|file| file.resource));
             }
@@ -184,7 +196,7 @@ impl DiskLog {
         let head = signed(&checkpoint, &self.keys, sign)?;
         self.replace_note(HEAD, &head)?;
         (self.edge, self.checkpoint, self.head) = (edge, checkpoint, head);
-        self.remove_partial(old_size, &filled);
+        self.remove_partial(&filled);
         Ok(old_size..self.size())
     }
 
@@ -208,8 +220,7 @@ impl DiskLog {
         if root != *checkpoint.root() {
             return Err(refused("it has another root than this log".to_owned()));
         }
-        let published = read_note(self.disk.as_ref(), &self.dir.join(Resource::Checkpoint.path()))?;
-        let published = published.map(|note| Checkpoint::parse(note.text())).transpose()?;
+        let published = self.published()?.map(|note| Checkpoint::parse(note.text())).transpose()?;
         if let Some(published) = published.filter(|published| published.size() > checkpoint.size()) {
             return Err(refused(format!("one of {} entries is published", published.size())));
         }
@@ -232,9 +243,31 @@ impl DiskLog {
         }
         for ((from, _), file) in written.iter().zip(files) {
             let to = self.dir.join(file.resource.path());
+            self.prune(file.resource)?;
             self.make_folders(&to)?;
             self.disk.rename(from, &to).map_err(DiskError::io("rename a file to", &to))?;
             self.unsynced.extend(to.parent().map(Path::to_path_buf));
+        }
+        Ok(())
+    }
+
+    /// Removes the partial files of a batch that a crash cut off: once the log has grown over them, nothing would tell
+    /// them from its own. The folder's sync makes it last before the head does.
+    fn prune(&mut self, resource: Resource) -> Result<(), DiskError> {
+        let folder = self.dir.join(format!("{}.p", resource.full().path()));
+        if resource.full() != resource && self.folders.contains(&folder) {
+            return Ok(());
+        }
+        let names =
+            self.disk.list(&folder, tile::TILE_WIDTH as usize).map_err(DiskError::io("list", &folder))?;
+        for name in names {
+            let path = format!("{}.p/{name}", resource.full().path());
+            let is_ours = Resource::parse(&path).is_ok_and(|file| file.is_within(self.size()));
+            if !is_ours {
+                let path = self.dir.join(path);
+                self.disk.remove_file(&path).map_err(DiskError::io("remove", &path))?;
+                self.unsynced.insert(folder.clone());
+            }
         }
         Ok(())
     }
@@ -276,18 +309,11 @@ impl DiskLog {
 
     /// Removes the partial files that full ones took the place of. They are no loss: a reader takes the first part of
     /// the full one. So an error does not matter either; what is left is harmless.
-    fn remove_partial(&mut self, old_size: u64, filled: &[Resource]) {
+    fn remove_partial(&mut self, filled: &[Resource]) {
         for resource in filled {
-            let (start, items) = match resource {
-                Resource::Checkpoint => continue,
-                Resource::Tile(tile) => (tile.span().start(), tile::items_at(tile.level(), old_size)),
-                Resource::Entries(span) => (span.start(), old_size),
-            };
-            if start < items {
-                let folder = self.dir.join(format!("{}.p", resource.path()));
-                let _ = self.disk.remove_dir(&folder);
-                self.folders.remove(&folder);
-            }
+            let folder = self.dir.join(format!("{}.p", resource.path()));
+            let _ = self.disk.remove_dir(&folder);
+            self.folders.remove(&folder);
         }
     }
 }
@@ -306,7 +332,7 @@ fn signed<E: fmt::Display>(
     Ok(note)
 }
 
-fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Lock>, DiskError> {
+pub(super) fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Lock>, DiskError> {
     let path = dir.join(LOCK);
     disk.lock(&path).map_err(|error| match error {
         LockError::Held(pid) => DiskError::Locked { dir: dir.to_path_buf(), pid },
@@ -314,17 +340,21 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Lock>, DiskError> {
     })
 }
 
-fn damaged(dir: &Path, what: &dyn fmt::Display) -> DiskError {
+pub(super) fn damaged(dir: &Path, what: &dyn fmt::Display) -> DiskError {
     DiskError::Damaged { dir: dir.to_path_buf(), what: what.to_string() }
 }
 
-fn read_note(disk: &dyn Disk, path: &Path) -> Result<Option<Note>, DiskError> {
+pub(super) fn read_note(disk: &dyn Disk, path: &Path) -> Result<Option<Note>, DiskError> {
     let bytes = disk.read(path, MAX_NOTE_BYTES).map_err(DiskError::io("read", path))?;
     let note = bytes.map(|bytes| Note::parse(&bytes)).transpose();
     note.map_err(|problem| DiskError::Note { path: path.to_path_buf(), problem })
 }
 
-fn read_head(dir: &Path, disk: &dyn Disk, keys: &[VerifierKey]) -> Result<(Checkpoint, Note), DiskError> {
+pub(super) fn read_head(
+    dir: &Path,
+    disk: &dyn Disk,
+    keys: &[VerifierKey],
+) -> Result<(Checkpoint, Note), DiskError> {
     let path = dir.join(HEAD);
     let head = read_note(disk, &path)?.ok_or_else(|| DiskError::Missing(dir.to_path_buf()))?;
     head.verify(keys).map_err(|problem| DiskError::Note { path, problem })?;
@@ -334,7 +364,7 @@ fn read_head(dir: &Path, disk: &dyn Disk, keys: &[VerifierKey]) -> Result<(Check
 
 /// What was published must be an earlier state of what is here: otherwise the folder is an old copy, and adding to it
 /// would fork the log.
-fn check_published(
+pub(super) fn check_published(
     dir: &Path,
     disk: &dyn Disk,
     keys: &[VerifierKey],
@@ -353,77 +383,4 @@ fn check_published(
         return Err(damaged(dir, &"the published checkpoint is of another history"));
     }
     Ok(Some(published.size()))
-}
-
-/// The files of a log in a folder, to read.
-#[derive(Clone)]
-pub struct FolderSource {
-    dir: PathBuf,
-    disk: Arc<dyn Disk>,
-}
-
-impl fmt::Debug for FolderSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FolderSource({})", self.dir.display())
-    }
-}
-
-impl FolderSource {
-    /// The files in a folder of this machine.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), disk: Arc::new(RealDisk) }
-    }
-}
-
-impl TileSource for FolderSource {
-    type Error = DiskError;
-
-    fn read(&self, resource: Resource) -> Result<Vec<u8>, DiskError> {
-        let limit = match resource {
-            Resource::Checkpoint => MAX_NOTE_BYTES,
-            Resource::Tile(_) => 8192,
-            Resource::Entries(_) => tile::MAX_BUNDLE_BYTES,
-        };
-        let path = self.dir.join(resource.path());
-        if let Some(bytes) = self.disk.read(&path, limit).map_err(DiskError::io("read", &path))? {
-            return Ok(bytes);
-        }
-        let missing = DiskError::io("read", &path)(io::ErrorKind::NotFound.into());
-        if resource.full() == resource {
-            return Err(missing);
-        }
-        // The partial file goes when the full one is there.
-        let path = self.dir.join(resource.full().path());
-        let full = self.disk.read(&path, limit).map_err(DiskError::io("read", &path))?.ok_or(missing)?;
-        tiles::cut(resource, &full).ok_or(DiskError::Short(path))
-    }
-}
-
-/// What a check of a whole folder found to be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fsck {
-    /// The newest signed checkpoint.
-    pub checkpoint: Checkpoint,
-    /// What was read and checked.
-    pub audited: Audited,
-    /// The size of the published checkpoint, if there is one.
-    pub published: Option<u64>,
-}
-
-/// Checks a whole log: signatures, every entry, every tile, root, and what is published. Writes nothing and takes no
-/// lock.
-///
-/// # Errors
-/// With the first thing that is wrong.
-pub fn fsck(dir: impl Into<PathBuf>, disk: Arc<dyn Disk>, keys: &[VerifierKey]) -> Result<Fsck, DiskError> {
-    let dir = dir.into();
-    let (checkpoint, _) = read_head(&dir, disk.as_ref(), keys)?;
-    let source = FolderSource { dir: dir.clone(), disk: Arc::clone(&disk) };
-    let audited = audit(&source, checkpoint.size(), checkpoint.root()).map_err(|error| match error {
-        AuditError::Read(ReadError::Source { source, .. }) => source,
-        other => damaged(&dir, &other),
-    })?;
-    let mut reader = TileReader::new(source, checkpoint.size(), *checkpoint.root());
-    let published = check_published(&dir, disk.as_ref(), keys, &mut reader)?;
-    Ok(Fsck { checkpoint, audited, published })
 }

@@ -30,6 +30,12 @@ pub trait Disk: Send + Sync {
     /// When the system refuses.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Removes a file, if it is there. Not durable before [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
     /// Removes a folder with the files in it, if it is there.
     ///
     /// # Errors
@@ -41,6 +47,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// When it has more than `limit` bytes, or the system refuses.
     fn read(&self, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>>;
+
+    /// The names in a folder, in any order; none when it is not there.
+    ///
+    /// # Errors
+    /// When the system refuses, or there are more than `limit`.
+    fn list(&self, path: &Path, limit: usize) -> io::Result<Vec<String>>;
 
     /// Takes the lock that this file stands for, until the value is dropped or the process ends.
     ///
@@ -89,10 +101,7 @@ impl Disk for RealDisk {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<Box<dyn Written>> {
         // Never into a file that is there: after a crash it may be a tile under a second name.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.remove_file(path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(bytes)?;
         Ok(Box::new(file))
@@ -100,6 +109,13 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -114,13 +130,32 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
+        let too_large = || {
+            let message = format!("it has more than {limit} bytes");
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        };
+        // Refused by its length before a byte is read; the length is not believed either.
+        if file.metadata()?.len() > limit as u64 {
+            return Err(too_large());
+        }
         let mut bytes = Vec::new();
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > limit {
-            let message = format!("it has more than {limit} bytes");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        if bytes.len() > limit { Err(too_large()) } else { Ok(Some(bytes)) }
+    }
+
+    fn list(&self, path: &Path, limit: usize) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            if names.len() >= limit {
+                return Err(io::Error::other(format!("it has more than {limit} names")));
+            }
+            names.push(entry?.file_name().to_string_lossy().into_owned());
         }
-        Ok(Some(bytes))
+        Ok(names)
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, LockError> {

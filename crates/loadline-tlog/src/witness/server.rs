@@ -207,6 +207,11 @@ impl<S: WitnessStore> Witness<S> {
         Ok(Self { keys, logs, store })
     }
 
+    /// The public halves of its keys.
+    pub fn verifiers(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.keys.iter().map(SignerKey::verifier)
+    }
+
     /// Answers `add-checkpoint`; `now` is in seconds since 1970. What is cosigned was kept before this returns.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ fn entries_stay_and_can_be_proved() {
         assert_eq!(entry, format!("entry {index}").into_bytes());
         proof.verify(&leaf_hash(&entry), log.checkpoint().root()).unwrap();
     }
-    let report = fsck(&dir, Arc::new(RealDisk), &[log_verifier()]).unwrap();
+    let report = fsck(&dir, Arc::new(RealDisk), &[log_verifier()], &[], &mut |_, _| ()).unwrap();
     assert_eq!((report.audited.entries, report.published), (size, Some(size)));
     assert!(matches!(
         DiskLog::create(&dir, Arc::new(RealDisk), vec![log_verifier()], ORIGIN, signed),

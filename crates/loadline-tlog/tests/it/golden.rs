@@ -1,11 +1,13 @@
 //! Files that every later version must read, and write the same.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use loadline_tlog::witness::AddCheckpoint;
+use loadline_tlog::disk::{RealDisk, WitnessFolder};
+use loadline_tlog::witness::{AddCheckpoint, KnownLog, Witness, WitnessStore as _, origin_hash};
 use loadline_tlog::{Algorithm, LogProof, Note, Policy, leaf_hash};
 
-use crate::support::{MemoryLog, NOW, key, log_verifier};
+use crate::support::{MemoryLog, NOW, ORIGIN, key, log_verifier};
 
 /// The file, after making it anew where the environment asks for it.
 fn golden(name: &str, now: &str) -> String {
@@ -37,6 +39,20 @@ fn what_was_written_once_is_read_and_written_the_same_for_ever() {
     let proof_file = golden("entry-77.tlog-proof", &proof.to_text());
     let request = AddCheckpoint::build(&mut log.reader(), 256, log.note()).unwrap();
     let request_file = golden("add-checkpoint", &request.to_body());
+
+    let folder = tempfile::tempdir().unwrap();
+    let known = vec![KnownLog { origin: ORIGIN.to_owned(), keys: vec![log_verifier()] }];
+    let store = WitnessFolder::open(folder.path(), Arc::new(RealDisk)).unwrap();
+    let mut witness = Witness::new(witnesses[..1].to_vec(), known, store).unwrap();
+    let first = AddCheckpoint::build(&mut log.reader(), 0, log.note()).unwrap();
+    assert_eq!(witness.add_checkpoint(first.to_body().as_bytes(), NOW).unwrap().status(), 200);
+    drop(witness);
+    let kept = folder.path().join(origin_hash(ORIGIN));
+    let kept_file = golden("witness-store", &std::fs::read_to_string(&kept).unwrap());
+    std::fs::write(&kept, &kept_file).unwrap();
+    let store = WitnessFolder::open(folder.path(), Arc::new(RealDisk)).unwrap();
+    assert_eq!(store.latest(ORIGIN).unwrap().unwrap().size, 300);
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), kept_file);
 
     assert_eq!(policy_file, policy);
     let accepts = Policy::parse(policy_file.as_bytes()).unwrap();

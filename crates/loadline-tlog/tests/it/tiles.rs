@@ -64,7 +64,7 @@ fn a_wrong_tile_gives_an_error_and_never_a_wrong_proof() {
         for length in [0, 31, 33] {
             let mut bad = log.clone();
             bad.files.get_mut(path).unwrap().truncate(length);
-            assert!(audit(&bad, 700, &log.edge.root()).is_err());
+            assert!(audit(&bad, 700, &log.edge.root(), &mut |_, _| ()).is_err());
         }
     }
 }
@@ -74,24 +74,26 @@ fn the_check_of_everything_finds_any_changed_byte_and_names_it() {
     let log = MemoryLog::of(700);
     let root = log.edge.root();
     let whole = Audited { entries: 700, tiles: 4, bundles: 3 };
-    assert_eq!(audit(&log, 700, &root).unwrap(), whole);
+    assert_eq!(audit(&log, 700, &root, &mut |_, _| ()).unwrap(), whole);
     for (path, bytes) in &log.files {
         for at in (0..bytes.len()).step_by(7) {
             let mut bad = log.clone();
             bad.files.get_mut(path).unwrap()[at] ^= 4;
-            assert!(audit(&bad, 700, &root).is_err(), "byte {at} of {path}");
+            assert!(audit(&bad, 700, &root, &mut |_, _| ()).is_err(), "byte {at} of {path}");
         }
     }
     let mut bad = log.clone();
     *bad.files.get_mut("tile/entries/001").unwrap().last_mut().unwrap() ^= 1;
-    let error = audit(&bad, 700, &root).unwrap_err().to_string();
+    let error = audit(&bad, 700, &root, &mut |_, _| ()).unwrap_err().to_string();
     assert_eq!(error, "entry 511 in tile/entries/001 does not have the hash that tile/0/001 says");
     let mut bad = log.clone();
     bad.files.get_mut("tile/1/000.p/2").unwrap()[40] ^= 1;
-    let error = audit(&bad, 700, &root).unwrap_err().to_string();
+    let error = audit(&bad, 700, &root, &mut |_, _| ()).unwrap_err().to_string();
     assert_eq!(error, "hash 1 of tile/1/000.p/2 is not the root of tile/0/001");
-    assert!(audit(&log, 699, &root).is_err());
-    assert!(audit(&log, 701, &root).is_err());
-    assert!(audit(&log, u64::MAX, &root).is_err());
-    assert!(audit(&log, 700, &[0; 32]).unwrap_err().to_string().contains("root over 700 entries"));
+    assert!(audit(&log, 699, &root, &mut |_, _| ()).is_err());
+    assert!(audit(&log, 701, &root, &mut |_, _| ()).is_err());
+    assert!(audit(&log, u64::MAX, &root, &mut |_, _| ()).is_err());
+    assert!(
+        audit(&log, 700, &[0; 32], &mut |_, _| ()).unwrap_err().to_string().contains("root over 700 entries")
+    );
 }

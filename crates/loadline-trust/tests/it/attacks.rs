@@ -25,8 +25,10 @@ fn change(bytes: &[u8], place: prop::sample::Index, how: u8, byte: u8) -> Vec<u8
 struct Reader {
     name: &'static str,
     good: Vec<u8>,
-    accepts: Box<dyn Fn(&[u8]) -> bool + Send + Sync>,
+    accepts: Accepts,
 }
+
+type Accepts = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// The readers of everything that is signed, each with a file that it accepts.
 static READERS: LazyLock<Vec<Reader>> = LazyLock::new(|| {

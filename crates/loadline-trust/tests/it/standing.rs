@@ -77,7 +77,8 @@ fn only_the_role_standing_of_this_authority_signs_it() {
 
 #[test]
 fn a_standing_that_contradicts_itself() {
-    let wrong: [(fn(&mut Standing), &str); 6] = [
+    type Change = fn(&mut Standing);
+    let wrong: [(Change, &str); 6] = [
         (|standing| standing.epoch = 0, "has no epoch"),
         (|standing| standing.expires = at(9), "expires before it is issued"),
         (|standing| standing.entries.reverse(), "out of order"),

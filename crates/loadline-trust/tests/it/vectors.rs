@@ -94,11 +94,17 @@ fn ml_dsa_44_keys_and_signatures_of_nist_acvp() {
                 assert_eq!(key.public().half(Scheme::MlDsa44), unhex(public), "{}", words[1]);
                 keygen += 1;
             }
-            // Right or wrong, all of them are signed with a context, and keys here know only the empty one.
-            ["sigver", test, _, public, _, message, signature] => {
-                let key = with_ml_dsa(&unhex(public)).unwrap();
-                let holds = key.half_holds(Scheme::MlDsa44, &unhex(message), &unhex(signature));
-                assert!(!holds, "{test}: signed with a context");
+            // All of them are signed with a context, and keys here know only the empty one: so a second implementation
+            // says whether they hold, and this one must say that they do not.
+            ["sigver", test, passes, public, context, message, signature] => {
+                let [public, context, message, signature] = [public, context, message, signature].map(unhex);
+                let theirs =
+                    ml_dsa_44::PublicKey::try_from_bytes(public.clone().try_into().unwrap()).unwrap();
+                let holds = <[u8; 2420]>::try_from(&signature[..])
+                    .is_ok_and(|signature| theirs.verify(&message, &signature, &context));
+                assert_eq!(holds.to_string(), passes, "{test}");
+                let ours = with_ml_dsa(&public).unwrap();
+                assert!(!context.is_empty() && !ours.half_holds(Scheme::MlDsa44, &message, &signature));
                 sigver += 1;
             }
             _ => panic!("{line}"),

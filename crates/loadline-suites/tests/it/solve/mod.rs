@@ -5,7 +5,9 @@ pub mod chess;
 pub mod instructions;
 pub mod knights;
 pub mod languages;
+pub mod office;
 pub mod retrieval;
+pub mod rules;
 pub mod story;
 pub mod tracing;
 
@@ -19,7 +21,8 @@ pub fn solve(suite: &str, prompt: &str) -> String {
         "instructions" => instructions::solve(prompt),
         "retrieval" => retrieval::solve(prompt),
         "languages" => languages::solve(prompt).to_string(),
-        other => panic!("no solver for {other}"),
+        "office-tasks" => office::solve(prompt),
+        name => rules::solve(name, prompt),
     }
 }
 

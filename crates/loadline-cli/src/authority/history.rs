@@ -1,0 +1,253 @@
+//! What the log says happened: which commitments are free, which exams began, which licences stand.
+
+use std::collections::BTreeMap;
+
+use loadline_core::Digest;
+use loadline_exam::Entry;
+use loadline_exam::entry::{Commitment, Finish, LicenseEntry, Registration, Start};
+use loadline_trust::standing::{StandingEntry, StandingState};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// The entries of a log, in order.
+#[derive(Clone, Debug, Default)]
+pub struct History(Vec<Entry>);
+
+/// An exam, as the log tells it.
+#[derive(Clone, Debug)]
+pub struct ExamHistory {
+    /// Log index of the start.
+    pub index: u64,
+    /// The start.
+    pub start: Start,
+    /// Log indexes of the times it went on.
+    pub resumes: Vec<u64>,
+    /// Its end, with its log index.
+    pub finish: Option<(u64, Finish)>,
+}
+
+/// A licence, as the log tells it.
+#[derive(Clone, Debug)]
+pub struct LicenseHistory {
+    /// Log index of its issue.
+    pub index: u64,
+    /// Its issue.
+    pub entry: LicenseEntry,
+    /// What became of it, if anything.
+    pub standing: Option<StandingEntry>,
+}
+
+impl History {
+    /// Of these entries.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        Self(entries)
+    }
+
+    /// All entries.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// Entries with their indexes.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Entry)> {
+        self.0.iter().enumerate().map(|(index, entry)| (index as u64, entry))
+    }
+
+    /// The entry with this index.
+    pub fn at(&self, index: u64) -> Option<&Entry> {
+        self.0.get(usize::try_from(index).ok()?)
+    }
+
+    /// The commitment with this log index.
+    ///
+    /// # Errors
+    /// When that entry is none.
+    pub fn commitment(&self, index: u64) -> Result<&Commitment> {
+        match self.at(index) {
+            Some(Entry::Commitment(commitment)) => Ok(commitment),
+            other => Err(not_a("commitment", index, other)),
+        }
+    }
+
+    /// The registration with this log index.
+    ///
+    /// # Errors
+    /// When that entry is none.
+    pub fn registration(&self, index: u64) -> Result<&Registration> {
+        match self.at(index) {
+            Some(Entry::Registration(registration)) => Ok(registration),
+            other => Err(not_a("registration", index, other)),
+        }
+    }
+
+    /// The newest commitment that no registration names.
+    pub fn free_commitment(&self) -> Option<(u64, &Commitment)> {
+        let used = |index: u64| {
+            self.0
+                .iter()
+                .any(|e| matches!(e, Entry::Registration(registration) if registration.commitment == index))
+        };
+        self.iter().rev().find_map(|(index, entry)| match entry {
+            Entry::Commitment(commitment) if !used(index) => Some((index, commitment)),
+            _ => None,
+        })
+    }
+
+    /// The newest registration, of this model when one is named, whose commitment no exam has used.
+    pub fn free_registration(&self, model: Option<Digest>) -> Option<(u64, &Registration)> {
+        self.iter().rev().find_map(|(index, entry)| match entry {
+            Entry::Registration(registration)
+                if !self.is_used(registration.commitment)
+                    && model.is_none_or(|model| model == registration.model) =>
+            {
+                Some((index, registration))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether an exam was begun with this commitment: its secret makes questions once only.
+    pub fn is_used(&self, commitment: u64) -> bool {
+        self.0.iter().any(|entry| matches!(entry, Entry::Start(start) if start.commitment == commitment))
+    }
+
+    /// Whether a policy was published.
+    pub fn has_policy(&self, digest: Digest) -> bool {
+        self.0.iter().any(|entry| matches!(entry, Entry::Policy(policy) if policy.digest == digest))
+    }
+
+    /// How often this model was examined under this policy, and the log index of the last start.
+    pub fn attempts(&self, model: Digest, policy: Digest) -> (u64, Option<u64>) {
+        let starts = self.iter().filter(
+            |(_, entry)| matches!(entry, Entry::Start(start) if start.model == model && start.policy == policy),
+        );
+        starts.fold((0, None), |(count, _), (index, _)| (count + 1, Some(index)))
+    }
+
+    /// The exam that this beginning of its id names; without one, the newest.
+    ///
+    /// # Errors
+    /// When none or several have such an id.
+    pub fn exam(&self, prefix: Option<&str>) -> Result<ExamHistory> {
+        let starts = self.iter().filter_map(|(index, entry)| match entry {
+            Entry::Start(start) => Some((index, start)),
+            _ => None,
+        });
+        let wanted = prefix.map(|text| text.strip_prefix("sha256:").unwrap_or(text));
+        let found: Vec<_> = starts
+            .filter(|(_, start)| wanted.is_none_or(|text| start.exam.hex().starts_with(text)))
+            .collect();
+        let usage = |message: String, hint: &str| Failure::new(Exit::Usage, message).hint(hint);
+        let (index, start) = match (found.as_slice(), wanted) {
+            ([], None) => {
+                return Err(usage("no exam was begun".to_owned(), "begin one with `loadline exam start`"));
+            }
+            ([], Some(text)) => {
+                let text = loadline_core::untrusted::one_line(text, 80);
+                return Err(usage(
+                    format!("no exam `{text}`"),
+                    "`loadline exam start` prints the id of an exam",
+                ));
+            }
+            ([.., last], None) => *last,
+            ([only], Some(_)) => *only,
+            (_, Some(text)) => {
+                return Err(usage(
+                    format!("{} exams begin with `{text}`", found.len()),
+                    "give more digits of the id",
+                ));
+            }
+        };
+        Ok(self.story(index, start.clone()))
+    }
+
+    fn story(&self, index: u64, start: Start) -> ExamHistory {
+        let mut story = ExamHistory { index, resumes: Vec::new(), finish: None, start };
+        for (index, entry) in self.iter() {
+            match entry {
+                Entry::Resume(resume) if resume.exam == story.start.exam => story.resumes.push(index),
+                Entry::Finish(finish) if finish.exam == story.start.exam => {
+                    story.finish = Some((index, finish.clone()));
+                }
+                _ => {}
+            }
+        }
+        story
+    }
+
+    /// The licence that this beginning of its digest names; without one, the newest.
+    ///
+    /// # Errors
+    /// When none or several have such a digest.
+    pub fn license(&self, prefix: Option<&str>) -> Result<LicenseHistory> {
+        let wanted = prefix.map(|text| text.strip_prefix("sha256:").unwrap_or(text));
+        let mut found = self.licenses();
+        found.retain(|license| wanted.is_none_or(|text| license.entry.license.hex().starts_with(text)));
+        let usage = |message: String, hint: &str| Failure::new(Exit::Usage, message).hint(hint);
+        match (found.len(), wanted) {
+            (0, None) => {
+                Err(usage("no licence was issued".to_owned(), "issue one with `loadline license issue`"))
+            }
+            (0, Some(text)) => {
+                let text = loadline_core::untrusted::one_line(text, 80);
+                Err(usage(format!("no licence `{text}`"), "`loadline license show` lists them"))
+            }
+            (count @ 2.., Some(text)) => {
+                Err(usage(format!("{count} licences begin with `{text}`"), "give more digits of the digest"))
+            }
+            _ => found.pop().ok_or_else(|| Failure::new(Exit::Unexpected, "a licence that is not there")),
+        }
+    }
+
+    /// Log index of a licence, if it is logged.
+    pub fn logged(&self, license: Digest) -> Option<u64> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::License(known) if known.license == license);
+        self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+    }
+
+    /// Every licence, in the order of issue.
+    pub fn licenses(&self) -> Vec<LicenseHistory> {
+        let standing = self.standing();
+        let issued = self.iter().filter_map(|(index, entry)| match entry {
+            Entry::License(license) => Some((index, license)),
+            _ => None,
+        });
+        issued
+            .map(|(index, entry)| {
+                let standing = standing.get(&entry.license).cloned();
+                LicenseHistory { index, entry: entry.clone(), standing }
+            })
+            .collect()
+    }
+
+    /// What is revoked or suspended as of the newest entry. What is revoked stays so.
+    pub fn standing(&self) -> BTreeMap<Digest, StandingEntry> {
+        let mut standing: BTreeMap<Digest, StandingEntry> = BTreeMap::new();
+        for entry in &self.0 {
+            let (change, state) = match entry {
+                Entry::Revoke(change) => (change, Some(StandingState::Revoked)),
+                Entry::Suspend(change) => (change, Some(StandingState::Suspended)),
+                Entry::Reinstate(change) => (change, None),
+                _ => continue,
+            };
+            let known = standing.get(&change.license).map(|entry| entry.state);
+            if known == Some(StandingState::Revoked) || (known.is_some() && known == state) {
+                continue;
+            }
+            match state {
+                Some(state) => {
+                    let (license, since, reason) = (change.license, change.at, change.reason.clone());
+                    standing.insert(license, StandingEntry { license, state, since, reason });
+                }
+                None => drop(standing.remove(&change.license)),
+            }
+        }
+        standing
+    }
+}
+
+fn not_a(what: &str, index: u64, found: Option<&Entry>) -> Failure {
+    let found = found.map_or("not there".to_owned(), |entry| format!("a {}", entry.kind()));
+    Failure::new(Exit::Usage, format!("entry {index} of the log is {found}, no {what}"))
+}

@@ -1,0 +1,129 @@
+//! `license sign`: one person, in one role, says yes or no about one exam. People sign on machines of their own and send
+//! each other files.
+
+use std::path::{Path, PathBuf};
+
+use loadline_core::{Digest, Instant};
+use loadline_exam::attest::{self, Exam};
+use loadline_exam::signoff::{SIGN_OFF_FORMAT, SIGN_OFF_TYPE, SignOffStatement};
+use loadline_policy::decide::SignOff;
+use loadline_policy::license::Statement;
+use loadline_policy::policy::{Role, Stage};
+use loadline_trust::{Envelope, Root, SecretKey};
+
+use super::folder;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// The most sign-offs that are looked at.
+const MOST_FILES: usize = 10_000;
+
+/// What somebody wants to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// In which role.
+    pub role: Role,
+    /// To which stage.
+    pub stage: Stage,
+    /// Yes or no.
+    pub approves: bool,
+    /// When.
+    pub at: Instant,
+}
+
+/// An attestation, and its digest.
+#[derive(Debug)]
+pub struct Attested {
+    /// What the examiner says.
+    pub statement: Statement<Exam>,
+    /// Payload digest of the envelope.
+    pub digest: Digest,
+}
+
+/// Reads an attestation; its signature is checked when the root that was in force is known.
+///
+/// # Errors
+/// When it is none, or not signed by the role `examiner`.
+pub fn attestation(path: &Path, root: Option<&Root>) -> Result<Attested> {
+    let bytes = folder::read(path)?;
+    let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(path, &error))?;
+    if let Some(root) = root {
+        let verified = root.verify(&envelope, loadline_trust::Role::Examiner);
+        verified.map_err(|error| folder::changed(path, &error))?;
+    }
+    let statement = attest::statement::<Exam>(&envelope).map_err(|error| folder::changed(path, &error))?;
+    Ok(Attested { statement, digest: envelope.payload_digest() })
+}
+
+/// Signs.
+///
+/// # Errors
+/// When the key cannot sign.
+pub fn sign(attested: &Attested, wish: &Wish, key: &SecretKey) -> Result<Envelope> {
+    let statement = SignOffStatement {
+        approves: wish.approves,
+        at: wish.at,
+        attestation: attested.digest,
+        format: SIGN_OFF_FORMAT.to_owned(),
+        policy: attested.statement.predicate.policy.digest,
+        role: wish.role,
+        stage: wish.stage,
+        subject: attested.statement.model(),
+    };
+    statement.sign(key).map_err(|error| Failure::of(Exit::Unexpected, &error))
+}
+
+/// Where a sign-off is kept among an authority's.
+pub fn path(folder: &folder::Folder, envelope: &Envelope) -> PathBuf {
+    folder.sign_offs().join(format!("{}.json", &envelope.payload_digest().hex()[..32]))
+}
+
+/// Every sign-off about an exam, with its bytes, in the order of their names.
+///
+/// # Errors
+/// When a file is not what was written, or is no sign-off by a key of its role.
+pub fn collect(folder: &folder::Folder, root: &Root, attestation: Digest) -> Result<Vec<(SignOff, Vec<u8>)>> {
+    let dir = folder.sign_offs();
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let failed = |error: &std::io::Error| Failure::io(format!("cannot read `{}`", dir.display()), error);
+    let entries = std::fs::read_dir(&dir).map_err(|error| failed(&error))?;
+    let paths = entries.take(MOST_FILES).map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<std::io::Result<Vec<_>>>().map_err(|error| failed(&error))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let bytes = folder::read(&path)?;
+        let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(&path, &error))?;
+        // Its name is its digest, so that what it is about cannot be changed unseen.
+        if self::path(folder, &envelope) != path {
+            return Err(folder::not_as_written(&path).cause("its name is not its digest"));
+        }
+        if let Some(sign_off) = read(&path, root, attestation)? {
+            found.push(sign_off);
+        }
+    }
+    Ok(found)
+}
+
+/// A sign-off in a file; `None` when it is about another exam.
+///
+/// # Errors
+/// When it is no sign-off by a key of its role.
+pub fn read(path: &Path, root: &Root, attestation: Digest) -> Result<Option<(SignOff, Vec<u8>)>> {
+    let bytes = folder::read(path)?;
+    let about = Envelope::parse(&bytes)
+        .and_then(|envelope| envelope.json::<SignOffStatement>(SIGN_OFF_TYPE))
+        .map_err(|error| folder::changed(path, &error))?
+        .attestation;
+    if about != attestation {
+        return Ok(None);
+    }
+    let sign_off = SignOffStatement::accept(&bytes, root, attestation).map_err(|error| {
+        Failure::because(Exit::EvidenceInvalid, format!("`{}` is no valid sign-off", path.display()), &error)
+            .hint("take it out of the folder, or get it again from who signed it")
+    })?;
+    Ok(Some((sign_off, bytes)))
+}

@@ -1,0 +1,126 @@
+//! Deciding and issuing.
+
+use std::path::Path;
+
+use loadline_core::Digest;
+use loadline_policy::policy::Stage;
+use serde_json::json;
+
+use super::{Issue, Renew, TermsArgs};
+use crate::authority::exams::{self, Sitting};
+use crate::authority::licenses::{self, Issued, Terms};
+use crate::authority::office::Office;
+use crate::authority::{finish, folder, signing};
+use crate::decided;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::ui::Ui;
+
+/// What is asked for.
+struct Wish<'a> {
+    exam: Option<&'a str>,
+    stage: Stage,
+    terms: &'a TermsArgs,
+
+    json: bool,
+}
+
+/// See [`Issue`].
+pub fn issue(args: &Issue, ui: &Ui) -> Result {
+    let office = Office::open(&args.office)?;
+    let wish = Wish { exam: args.exam.as_deref(), stage: args.stage, terms: &args.terms, json: args.json };
+    go(office, &wish, None, ui)
+}
+
+/// See [`Renew`].
+pub fn renew(args: &Renew, ui: &Ui) -> Result {
+    let office = Office::open(&args.office)?;
+    let older = office.history.license(Some(&args.license))?;
+    let digest = older.entry.license;
+    licenses::read(&office, digest)?;
+    if older.standing.is_some() {
+        let message = format!("licence {digest} is not in good standing");
+        return Err(Failure::new(Exit::Usage, message)
+            .hint("issue a licence of its own with `loadline license issue`"));
+    }
+    let wish =
+        Wish { exam: args.exam.as_deref(), stage: older.entry.stage, terms: &args.terms, json: args.json };
+    go(office, &wish, Some((digest, older.entry.model)), ui)
+}
+
+fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: &Ui) -> Result {
+    let sitting = exams::open(&office, wish.exam)?;
+    if let Some((digest, model)) = older
+        && model != sitting.history.start.model
+    {
+        let message = format!("licence {digest} is of another model than the exam");
+        return Err(
+            Failure::new(Exit::Usage, message).hint("a licence is renewed by a new exam of its model")
+        );
+    }
+    take_in(&office, &sitting, &wish.terms.sign_off)?;
+    let terms = Terms {
+        issuer: wish.terms.issuer.clone(),
+        conditions: wish.terms.condition.clone(),
+        standing_url: wish.terms.standing_url.clone(),
+        supersedes: older.map(|(digest, _)| digest),
+    };
+    let issued = licenses::issue(&mut office, &sitting, wish.stage, &terms)?;
+    tell(&issued, &office, ui);
+    if issued.decided.license.is_some() {
+        office.publish(ui)?;
+    }
+    let decision = &issued.decided.decision;
+    let mut out = ui.out();
+    if wish.json {
+        out.json(
+            &json!({ "decision": decision, "license": issued.decided.license, "is_new": issued.is_new }),
+        )?;
+    } else {
+        decided::write(&mut out, decision)?;
+    }
+    out.finish()?;
+    ui.hint(match issued.decided.license {
+        Some(_) => {
+            "`loadline license bundle` writes the evidence as one file that anybody can verify".to_owned()
+        }
+        None => format!(
+            "`loadline license bundle --exam {}` writes the evidence and this decision as one file",
+            &sitting.exam().hex()[..12]
+        ),
+    });
+    Ok(decided::exit(decision.outcome))
+}
+
+/// Puts sign-offs that were sent among the authority's, after checking them.
+fn take_in(office: &Office, sitting: &Sitting, files: &[std::path::PathBuf]) -> Result<()> {
+    let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
+    for file in files {
+        take_in_one(office, attested.digest, file)?;
+    }
+    Ok(())
+}
+
+fn take_in_one(office: &Office, attestation: Digest, file: &Path) -> Result<()> {
+    let Some((_, bytes)) = signing::read(file, office.chain.current(), attestation)? else {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is about another exam", file.display()))
+            .hint("ask for a sign-off of this one"));
+    };
+    let envelope = loadline_trust::Envelope::parse(&bytes).map_err(|error| folder::changed(file, &error))?;
+    folder::write(&signing::path(&office.folder, &envelope), &bytes, folder::PUBLIC)
+}
+
+/// Says what was decided, and where it is.
+pub fn tell(issued: &Issued, office: &Office, ui: &Ui) {
+    let outcome = issued.decided.decision.outcome;
+    let decision = issued.decision.display();
+    match issued.decided.license {
+        Some(digest) => {
+            ui.status("Decided", format_args!("{}: `{decision}`", decided::word(outcome)));
+            let word = if issued.is_new { "Issued" } else { "Found" };
+            let path = office.folder.license(digest).join("license.json");
+            ui.status(word, format_args!("licence {digest}: `{}`", path.display()));
+        }
+        None => ui.status_warn("Decided", format_args!("{}: `{decision}`", decided::word(outcome))),
+    }
+}

@@ -1,0 +1,8 @@
+//! Integration tests of the exam.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod attacks;
+mod bytes;
+mod forms;
+mod good;
+mod support;

@@ -1,0 +1,54 @@
+//! What several tests need.
+
+use loadline_core::digest::canonical_json;
+use loadline_exam::fixture::{Fixture, Plan, make};
+use loadline_exam::{Anchor, Report, Status, StepName, verify};
+
+/// Verifies a fixture with its root pinned, at a moment at which it holds.
+pub fn check(fixture: &Fixture) -> Report {
+    check_bytes(fixture, &fixture.bundle().unwrap())
+}
+
+/// Verifies changed bytes of a fixture.
+pub fn check_bytes(fixture: &Fixture, bundle: &[u8]) -> Report {
+    verify(bundle, &Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) })
+}
+
+/// The report says that this step fails, first of all, and names these words.
+#[track_caller]
+pub fn fails(report: &Report, name: StepName, words: &[&str]) {
+    assert!(!report.holds);
+    let first = report.failed().expect("a failed step");
+    assert_eq!(first.name, name, "{first:?}");
+    for word in words {
+        assert!(first.detail.contains(word), "`{word}` is not in: {}", first.detail);
+    }
+    assert_eq!(report.steps.len(), StepName::ALL.len());
+}
+
+/// The plan's bundle fails at this step.
+#[track_caller]
+pub fn plan_fails(plan: &Plan, name: StepName, words: &[&str]) {
+    fails(&check(&make(plan).unwrap()), name, words);
+}
+
+/// Whether a step holds.
+pub fn ok(report: &Report, name: StepName) -> bool {
+    report.step(name).status == Status::Ok
+}
+
+/// A bundle with this table of contents as JSON, and these parts as they are.
+pub fn with_table(table: &serde_json::Value, parts: &[u8]) -> Vec<u8> {
+    let mut bytes = b"loadline-bundle 1\n".to_vec();
+    bytes.extend(canonical_json(table).unwrap());
+    bytes.push(b'\n');
+    bytes.extend(parts);
+    bytes
+}
+
+/// The table of contents of a bundle, and its parts.
+pub fn taken_apart(bundle: &[u8]) -> (serde_json::Value, Vec<u8>) {
+    let mut lines = bundle.splitn(3, |byte| *byte == b'\n');
+    lines.next();
+    (serde_json::from_slice(lines.next().unwrap()).unwrap(), lines.next().unwrap().to_vec())
+}

@@ -1,0 +1,87 @@
+//! Plain requests to a server that is no model: a log, a witness. The same connections, proxies and limits.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{Method, Uri};
+use loadline_core::{ModelError, ModelErrorKind};
+
+use crate::base_url::BaseUrl;
+use crate::options::Environment;
+use crate::transport::{KeySource, Transport};
+
+/// How long an exchange may take, from the connection to the last byte.
+pub const WEB_LIMIT: Duration = Duration::from_secs(30);
+
+/// A server at a URL, under whose path all requests go.
+pub struct Web {
+    transport: Transport,
+    limit: Duration,
+}
+
+/// What a server answered, whatever the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, whole.
+    pub body: Bytes,
+}
+
+impl Web {
+    /// Prepares requests to `url` (`https://log.example/prefix`). Makes no call. Redirects are not followed.
+    ///
+    /// # Errors
+    /// When the URL or a proxy of the environment cannot be used.
+    pub fn open(url: &str, environment: &Environment) -> Result<Self, ModelError> {
+        let base = BaseUrl::exactly(url, "for example https://log.example.com/2026")?;
+        let key = KeySource { variable: String::new(), sent: false };
+        Ok(Self { transport: Transport::new(base, environment, Vec::new(), key)?, limit: WEB_LIMIT })
+    }
+
+    /// The same with another time limit for each exchange.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The URL, without a slash at its end.
+    pub fn url(&self) -> String {
+        self.transport.base().to_string()
+    }
+
+    /// Fetches what is at a path below the URL; `path` begins with a slash.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or the body has more than `most` bytes.
+    pub async fn get(&self, path: &str, most: usize) -> Result<Reply, ModelError> {
+        self.exchange(Method::GET, path, Bytes::new(), most).await
+    }
+
+    /// Posts bytes to a path below the URL; `path` begins with a slash.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn post(&self, path: &str, body: Vec<u8>, most: usize) -> Result<Reply, ModelError> {
+        self.exchange(Method::POST, path, Bytes::from(body), most).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        most: usize,
+    ) -> Result<Reply, ModelError> {
+        let uri: Uri = self.transport.base().join(path)?;
+        let asked = self.transport.exchange(method, &uri, body, most);
+        match tokio::time::timeout(self.limit, asked).await {
+            Ok(reply) => reply.map(|(status, body)| Reply { status, body }),
+            Err(_) => {
+                let message = format!("no answer from {} in {} s", self.url(), self.limit.as_secs());
+                Err(ModelError::new(ModelErrorKind::Timeout, message))
+            }
+        }
+    }
+}
