@@ -69,6 +69,33 @@ struct State {
     book: Book,
     /// Responses that are under way, by their intents.
     responses: HashMap<u64, Arc<Mutex<Response>>>,
+    refusals: Refusals,
+}
+
+/// How many refusals are written down in a second: whoever has no key is not to fill the disk.
+const MAX_REFUSALS_PER_S: u64 = 100;
+
+/// Refusals of this second.
+#[derive(Default)]
+struct Refusals {
+    second: u64,
+    written: u64,
+    skipped: u64,
+}
+
+impl Refusals {
+    /// How many were skipped before this one; `None` when it is skipped too.
+    fn next(&mut self, at_ms: u64) -> Option<u64> {
+        if at_ms / 1000 != self.second {
+            (self.second, self.written) = (at_ms / 1000, 0);
+        }
+        if self.written >= MAX_REFUSALS_PER_S {
+            self.skipped = self.skipped.saturating_add(1);
+            return None;
+        }
+        self.written += 1;
+        Some(std::mem::take(&mut self.skipped))
+    }
 }
 
 /// The name of the log in a folder.
@@ -274,12 +301,14 @@ impl Audit for AuditLog {
         if self.inner.log.is_behind() {
             return;
         }
+        let Some(skipped) = self.inner.state().refusals.next(refused.at_ms) else { return };
         let row = Row::Refused {
             request: refused.request.to_string(),
             at_ms: refused.at_ms,
             key: refused.key.map(|key| key.to_string()),
             model: refused.model.map(|model| one_line(&model, MAX_TEXT_CHARS)),
             code: refused.code.to_owned(),
+            skipped,
         };
         let _ = self.inner.append(&row, false);
     }

@@ -50,6 +50,9 @@ pub enum Row<'a> {
         model: Option<String>,
         /// Why.
         code: String,
+        /// Refusals before it that have no row.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: u64,
     },
     /// Something happened to the gate.
     Event {
@@ -164,6 +167,11 @@ pub enum What {
     },
     /// It ended in good order.
     Ended,
+}
+
+/// The form that serde calls.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The most of a text from outside that a row keeps, in characters.

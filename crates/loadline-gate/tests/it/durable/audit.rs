@@ -122,6 +122,24 @@ fn a_receipt_shows_an_intent_in_any_segment() {
 }
 
 #[test]
+fn a_flood_of_refusals_does_not_fill_the_disk_and_is_counted() {
+    let disk = SimDisk::default();
+    let (log, _) = open(&disk, 1 << 20).unwrap();
+    let refused =
+        |at_ms| Refused { request: RequestId([9; 16]), at_ms, key: None, model: None, code: "no_key" };
+    for at_ms in (0..10_000).map(|number| number / 5_000 * 1_000) {
+        log.refused(refused(at_ms));
+    }
+    log.refused(refused(5_000));
+    log.close().unwrap();
+    let mut out = Vec::new();
+    export(&disk, Path::new(DIR), &ExportFilter::default(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.matches("\"refused\"").count(), 201);
+    assert_eq!(text.matches("\"skipped\":4900").count(), 2, "{text}");
+}
+
+#[test]
 fn two_gates_never_write_one_log_and_a_log_keeps_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let disk = std::sync::Arc::new(RealDisk);
