@@ -118,10 +118,39 @@ fn run(dir: &Path, at_once: u64, time: Duration) {
     );
 }
 
+/// One request at a time, in turn with the disk's own flush: what the log adds to it, with the disk as it is.
+fn in_turn(dir: &Path, time: Duration) {
+    let random = Arc::new(|bytes: &mut [u8]| getrandom::fill(bytes).map_err(std::io::Error::other));
+    let options = AuditOptions::new(dir.join("log-turn"), "speed", Arc::new(now_ms), random);
+    let (log, _) = AuditLog::open(Arc::new(RealDisk), options).unwrap();
+    log.know(["ada"]).unwrap();
+    let (ledger, account) = (QuotaLedger::default(), Account::quota("speed"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("flush")).unwrap();
+    let (mut flushes, mut waits, begin) = (Vec::new(), Vec::new(), Instant::now());
+    for number in 0.. {
+        if begin.elapsed() > time {
+            break;
+        }
+        let start = Instant::now();
+        file.write_all(&[b'x'; 640]).unwrap();
+        file.sync_data().unwrap();
+        flushes.push(start.elapsed().as_secs_f64());
+        waits.push(runtime.block_on(request(&log, &ledger, &account, number)));
+    }
+    let ([flush, flush_99], [wait, wait_99]) = (percentiles(flushes), percentiles(waits));
+    println!(
+        "in turn: flush p50 {flush:.3} ms p99 {flush_99:.3}, intent p50 {wait:.3} ms p99 {wait_99:.3}: added {:.3} ms",
+        wait - flush
+    );
+}
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let dir = PathBuf::from(args.next().unwrap_or_else(|| "audit-speed".to_owned()));
     let time = Duration::from_secs(args.next().and_then(|text| text.parse().ok()).unwrap_or(5));
+    std::fs::create_dir_all(&dir).unwrap();
+    in_turn(&dir, time);
     for at_once in [1, 16, 128, 1000] {
         let [p50, p99] = flush(&dir, time / 2);
         println!("the disk's own flush: p50 {p50:.2} ms  p99 {p99:.2} ms");
