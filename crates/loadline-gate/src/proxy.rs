@@ -122,7 +122,7 @@ async fn answer(
     // Before the body: who has no key sends no bodies.
     known.key = Some(Arc::clone(&gate.snapshot().caller(key, gate.now())?.key));
     let Route::Ask { path, upstream, api } = route else {
-        return Ok(models(gate, key, id)?);
+        return models(gate, key, id);
     };
     gate.ready()?;
     let (head, body) = request.into_parts();
