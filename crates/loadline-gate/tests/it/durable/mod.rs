@@ -3,6 +3,7 @@
 mod audit;
 mod damage;
 mod faults;
+mod golden;
 mod keys;
 mod kill;
 mod quota;
