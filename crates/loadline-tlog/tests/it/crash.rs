@@ -84,7 +84,7 @@ fn holds(disk: &SimDisk, mut seen: Seen, seed: u64, place: &str) -> (DiskLog, Se
 fn check(disk: &SimDisk, seen: Seen, seed: u64, place: &str) {
     let (mut log, mut seen) = holds(disk, seen, seed, place);
     // Within the tile that was torn, or far over it.
-    let size = log.size() + if seed % 2 == 0 { 300 } else { 2 };
+    let size = log.size() + if seed.is_multiple_of(2) { 300 } else { 2 };
     append(&mut log, size, place).unwrap();
     let head = log.head().clone();
     log.publish(&head).unwrap();

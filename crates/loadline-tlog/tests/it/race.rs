@@ -27,7 +27,10 @@ impl WitnessStore for Shared<'_> {
     fn replace(&mut self, origin: &str, expected: u64, next: &Latest) -> Result<bool, Self::Error> {
         let kept = self.0.lock().unwrap().replace(origin, expected, next);
         // Whoever was too late looks once more: the other one must not wait for that.
-        if !*kept.as_ref().unwrap() { Ok(false) } else { kept.inspect(|_| drop(self.1.wait())) }
+        if *kept.as_ref().unwrap() {
+            self.1.wait();
+        }
+        kept
     }
 }
 
