@@ -346,8 +346,8 @@ async fn stopping(direct: &Target, gate: &Target, admin: &Target, streams: usize
     println!("a request after it               {}", gate.send(&mut sender, &ask(0)).await.status());
 }
 
-/// Measures everything.
-pub fn run(folder: &Path) {
+/// Measures everything, or the stop only.
+pub fn run(folder: &Path, only_stop: bool) {
     let folder = folder.join("gate-bench");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
@@ -380,6 +380,9 @@ pub fn run(folder: &Path) {
             "start to first answer            {:.0} ms, with the making of its keys",
             begun.elapsed().as_secs_f64() * 1e3
         );
+        if only_stop {
+            return stopping(&direct, &gate, &admin, 1_000).await;
+        }
         latency(&direct, &gate).await;
         for connections in [50, 200, 400] {
             throughput(&gate, &process, connections, 20).await;

@@ -19,7 +19,8 @@ fn main() {
     match args[..] {
         ["mock"] => mock::run(),
         ["gate", folder, upstream] => subject::run(folder.as_ref(), upstream),
-        ["run", folder] => load::run(folder.as_ref()),
-        _ => panic!("usage: bench run FOLDER (on the disk to measure)"),
+        ["run", folder] => load::run(folder.as_ref(), false),
+        ["run", folder, "stop"] => load::run(folder.as_ref(), true),
+        _ => panic!("usage: bench run FOLDER [stop] (a folder on the disk to measure)"),
     }
 }
