@@ -255,6 +255,10 @@ impl Facts {
     fn cannot_show(&self, anchor: &Anchor) -> Vec<String> {
         let remote =
             self.story.as_ref().is_some_and(|story| story.registration.1.identity != Basis::Verified);
+        let files = match self.manifest.as_ref().map(|(manifest, _)| manifest) {
+            Some(Manifest::Weights(statement)) => statement.predicate.resources.len(),
+            _ => 0,
+        };
         let decides = self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some());
         let said = [
             (
@@ -274,6 +278,10 @@ impl Facts {
             (true, "that the witnesses are independent of the authority, whose root names them"),
             (true, "that the program which asked the model asked nothing else of it, and asked it at all"),
             (anchor.root.is_none(), "that this is the authority you mean: pin its root"),
+            (
+                files > 1 && !remote,
+                "anything of the registered files besides the one that the records say answered",
+            ),
             (remote, "that the endpoint serves the model that it names"),
         ];
         said.iter().filter(|(applies, _)| *applies).map(|(_, text)| (*text).to_owned()).collect()

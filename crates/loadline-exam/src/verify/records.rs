@@ -58,7 +58,8 @@ impl Found {
         let Some((model, identity)) = &self.asked_by else { return String::new() };
         let set: Vec<_> = identity.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let set = if set.is_empty() { String::new() } else { format!(", with {}", set.join(", ")) };
-        format!("; they say that `{model}` answered{set}")
+        let weights = identity.weights.map(|weights| format!(" from {weights}")).unwrap_or_default();
+        format!("; they say that `{model}` answered{weights}{set}")
     }
 
     /// The exam when only what is shown counts; none when all of it is shown.
@@ -242,6 +243,9 @@ fn is_model(manifest: &Manifest, identity: Basis, spec: &EvalSpec) -> Result<(),
                 }
                 None if identity == Basis::Verified => {
                     Err("nothing says that the registered weights answered".to_owned())
+                }
+                Some(_) if identity == Basis::Verified && spec.identity.settings.contains_key("base_url") => {
+                    Err("an endpoint answered, and nobody can verify which weights it serves".to_owned())
                 }
                 Some(_) if identity == Basis::Verified && spec.identity.basis != Basis::Verified => {
                     Err("the weights that answered are not verified, and were registered as such".to_owned())

@@ -3,6 +3,7 @@
 use loadline_exam::fixture::{Plan, at, make};
 use loadline_exam::{Status, StepName};
 use loadline_policy::decide::Outcome;
+use loadline_policy::policy::Requirement;
 
 use crate::forms::withheld;
 use crate::support::{check, fails, ok, plan_fails};
@@ -10,14 +11,17 @@ use crate::support::{check, fails, ok, plan_fails};
 /// All answers but three are withheld, and the attested counts are better than the record's.
 #[test]
 fn withheld_rows_that_decide_are_not_a_decision_that_is_shown() {
-    let plan = Plan {
-        wrong_every: 1,
+    let mut plan = Plan {
+        wrong_every: 4,
         exam: Some(|exam| {
             let counts = &mut exam.tests[0].counts;
             (counts.successes, counts.scored, counts.unscored) = (20, 20, 0);
         }),
         ..Plan::default()
     };
+    // 20 of 20 show it, 15 of 20 do not.
+    plan.policy.tests[0].requirement = Requirement::AtLeast("0.7".parse().unwrap());
+    plan_fails(&plan, StepName::Counts, &["counted are 15 of 20"]);
     let rows: Vec<usize> = (2..22).collect();
     let report = check(&withheld(&plan, 0, &rows));
     let step = report.step(StepName::Decision);
@@ -69,10 +73,31 @@ fn a_policy_by_which_anything_is_shown_is_refused() {
     plan.policy.tests[0].confidence = "0".parse().unwrap();
     plan_fails(&plan, StepName::Policy, &["policy.json", "test `written`", "is no confidence"]);
     let mut plan = Plan::default();
-    plan.policy.tests[1].requirement = loadline_policy::policy::Requirement::AtMost("1.5".parse().unwrap());
+    plan.policy.tests[1].requirement = Requirement::AtMost("1.5".parse().unwrap());
     plan_fails(&plan, StepName::Policy, &["test `chosen`", "1.5 is not a rate"]);
     let mut plan = Plan::default();
     plan.policy.max_age_days = (1 << 53) - 1;
     let report = check(&make(&plan).unwrap());
     assert!(ok(&report, StepName::Decision), "ages far beyond any clock do not overflow");
+}
+
+#[test]
+fn an_endpoint_is_never_the_registered_weights() {
+    let endpoint = |identity: &mut loadline_core::model::ModelIdentity| {
+        identity.settings.insert("base_url".to_owned(), "https://models.example/v1".to_owned());
+    };
+    let endpoint = Plan { identity: Some(endpoint), ..Plan::default() };
+    plan_fails(&endpoint, StepName::Records, &["an endpoint answered"]);
+    let other =
+        Plan { identity: Some(|who| who.weights = Some(loadline_core::Digest([1; 32]))), ..Plan::default() };
+    plan_fails(&other, StepName::Records, &["are no file of the registered model"]);
+    let set = |identity: &mut loadline_core::model::ModelIdentity| {
+        identity.settings.insert("precision".to_owned(), "f16".to_owned());
+    };
+    let report = check(&make(&Plan { identity: Some(set), ..Plan::default() }).unwrap());
+    let detail = &report.step(StepName::Records).detail;
+    assert!(
+        report.holds && detail.contains("answered from sha256:") && detail.contains("precision f16"),
+        "{detail}"
+    );
 }
