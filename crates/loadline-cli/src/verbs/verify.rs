@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use loadline_core::{Digest, Instant};
-use loadline_exam::{Anchor, Report, Status, verify};
+use loadline_exam::{Anchor, Report, Status, StepName, verify};
 use loadline_trust::{Envelope, ROOT_TYPE, Root};
 
 use crate::authority::{folder, roots};
@@ -128,7 +128,11 @@ pub fn conclude(report: &Report, path: &Path, ui: &Ui) {
     if report.holds {
         let outcome = report.summary.outcome.map_or("nothing", decided::word);
         let answers = count(report.summary.samples, "answer");
-        ui.status("Verified", format_args!("`{shown}`: {outcome}, {answers} scored again"));
+        let decided = match report.step(StepName::Decision).status {
+            Status::Ok => "",
+            _ => " (not shown)",
+        };
+        ui.status("Verified", format_args!("`{shown}`: {outcome}{decided}, {answers} scored again"));
     } else {
         let failed = report.failed().map_or("a step", |step| step.name.name());
         ui.line(format_args!(

@@ -98,7 +98,7 @@ fn withhold(log: &[u8], rows: &[usize]) -> Vec<u8> {
     out
 }
 
-fn withheld(plan: &Plan, test: usize, rows: &[usize]) -> Fixture {
+pub fn withheld(plan: &Plan, test: usize, rows: &[usize]) -> Fixture {
     let mut fixture = make(plan).unwrap();
     let run = fixture.contents.records[test].run;
     let log = fixture.logs.get_mut(&run).unwrap();

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bytes;
+mod dishonest;
 mod forms;
 mod good;
 mod support;
