@@ -5,4 +5,5 @@ mod attacks;
 mod bytes;
 mod forms;
 mod good;
+mod python;
 mod support;
