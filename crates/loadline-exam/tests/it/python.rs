@@ -50,8 +50,12 @@ fn good() -> Vec<Vector> {
         ),
         vector("rows of written withheld", &withheld(&plan(), 0, &[4, 9])),
         vector("rows of stopped withheld", &withheld(&plan(), 2, &[7])),
-        vector("most rows withheld", &withheld(&plan(), 0, &(1..21).collect::<Vec<_>>())),
+        vector("most rows withheld", &withheld(&plan(), 0, &(2..22).collect::<Vec<_>>())),
     ];
+    let mut unlicensed = make(&plan()).unwrap();
+    (unlicensed.contents.license, unlicensed.contents.svr) = (None, None);
+    unlicensed.contents.entries.pop();
+    vectors.push(vector("an allow, and no licence", &unlicensed));
     for attempts in 1..=4 {
         vectors.push(planned(format!("attempt {attempts}"), &Plan { attempts, ..plan() }));
     }
@@ -80,7 +84,7 @@ fn planned_attacks() -> Vec<Vector> {
     let of = |name: &str, change: fn(&mut Plan)| {
         let mut plan = Plan::default();
         change(&mut plan);
-        planned(name, &plan)
+        vector(name, &make(&plan).unwrap_or_else(|fault| panic!("{name}: {fault}")))
     };
     vec![
         of("attested by the authority", |p| p.examiners = |keys| vec![&keys.authority]),
@@ -134,8 +138,6 @@ fn planned_attacks() -> Vec<Vector> {
         of("one scored more", |p| p.exam = Some(|exam| exam.tests[2].counts.scored += 1)),
         of("one unscored more", |p| p.exam = Some(|exam| exam.tests[1].counts.unscored += 1)),
         of("one row more", |p| p.exam = Some(|exam| exam.tests[1].rows += 1)),
-        of("tests in another order", |p| p.exam = Some(|exam| exam.tests.swap(0, 1))),
-        of("a test less", |p| p.exam = Some(|exam| drop(exam.tests.pop()))),
         of("another attempt attested", |p| p.exam = Some(|exam| exam.attempt = 2)),
         of("ends before it begins", |p| {
             p.exam = Some(|exam| exam.tests[0].started = "2026-11-01T23:00:00Z".parse().unwrap());
@@ -201,6 +203,7 @@ fn part_attacks() -> Vec<Vector> {
     with("no compute", &|f| f.contents.compute = None);
     with("no rules", &|f| f.contents.rules.clear());
     with("no licence", &|f| (f.contents.license, f.contents.svr) = (None, None));
+    with("an opened row withheld", &|f| *f = withheld(&Plan::default(), 0, &[1]));
     with("a licence without its svr", &|f| f.contents.svr = None);
     with("another test result", &|f| f.contents.test_result = f.contents.attestation.clone());
     for index in 0..good.contents.entries.len() {

@@ -45,11 +45,21 @@ def test_outcome(test, counts, attempts):
     return bounds.outcome(test["method"], counts, (requirement[0], Fraction(requirement[1])), confidence)
 
 
-def check_test_result(result, rules, exam, policy):
+def asked(check, light):
+    """The policy's tests that a path asks, each with what is attested of it, if anything."""
+    attested = {each["test"]: each for each in check.exam["tests"]}
+    return [(test, attested.get(test["id"])) for test in check.rules["tests"] if test["light"] or not light]
+
+
+def check_test_result(result, check):
+    """As the decision's rules would have it when the last test ended."""
     fields(result, "configuration failedTests passedTests result warnedTests".split())
     found = {"allow": [], "undetermined": [], "deny": []}
-    for test, given in zip(rules["tests"], exam["tests"]):
-        found[test_outcome(test, given["counts"], rules.get("attempts", {}))].append(test["id"])
+    now = max(moment(given["finished"]) for given in check.exam["tests"])
+    for test, given in asked(check, False):
+        if given is not None:
+            found[evidence_outcome(check, test, given, now)[1]].append(test["id"])
+    policy = check.policy_ref
     need(result["configuration"] == [{"digest": {"sha256": policy["digest"][7:]}, "name": policy["name"]}], "`configuration`")
     need(result["passedTests"] == found["allow"], "`passedTests`")
     need(result["warnedTests"] == found["undetermined"], "`warnedTests`")
@@ -73,68 +83,72 @@ def check_packs(check):
 
 
 def evidence_outcome(check, test, given, now):
-    """The outcome of a test's rule."""
+    """The rule of a test, its outcome, and whether it blocks."""
     rules = check.rules
     attempts = rules.get("attempts", {})
+    blocks = SEVERITIES.index(test["severity"]) >= SEVERITIES.index(rules["blocks_from"])
+    rule = "test." + test["id"]
+    open_ = (rule, "undetermined", blocks)
+    if given is None:
+        return open_
     if check.start["attempt"] > attempts.get("most", 1):
-        return "deny"
-    finished = moment(given["finished"])
+        return ("attempts", "deny", True)
+    finished, n = moment(given["finished"]), given["counts"]["scored"] + given["counts"]["unscored"]
     if check.registration["identity"] not in rules["identity"] or "task" in test["source"]:
-        return "undetermined"
+        return open_
     if finished > now or now - finished > rules["max_age_days"] * DAY:
-        return "undetermined"
-    if test["method"] != "anytime" and given["counts"]["scored"] + given["counts"]["unscored"] != test["n"]:
-        return "undetermined"
-    return test_outcome(test, given["counts"], attempts)
+        return open_
+    if n != test["n"] if test["method"] != "anytime" else not 1 <= n <= test["n"]:
+        return open_
+    return (rule, test_outcome(test, given["counts"], attempts), blocks)
 
 
-def sign_off_outcome(check, asked, stage, now):
-    """The outcome of a rule on signatures, and whether somebody refused."""
-    agreed, refused = set(), False
+def sign_off_outcomes(check, rules, stage, now):
+    """A rule for each refusal and for each role that is asked. A key counts for one role."""
+    found, agreed = [], {}
     for signer, at, value in check.signed_off:
-        about = (value["stage"], value["policy"], value["subject"], value["role"])
-        if about != (stage, check.policy_digest, check.model_digest, asked["role"]):
+        if (value["stage"], value["policy"], value["subject"]) != (stage, check.policy_digest, check.model_digest):
             continue
-        if at > now or now - at > check.rules["max_age_days"] * DAY:
+        if at > now or (value["approves"] and now - at > check.rules["max_age_days"] * DAY):
             continue
         if value["approves"]:
-            agreed.add(signer)
+            agreed.setdefault(value["role"], set()).add(signer)
         else:
-            refused = True
-    return "deny" if refused else "allow" if len(agreed) >= asked["needed"] else "undetermined"
+            found.append(("sign_off." + value["role"], "deny", True))
+    signers = set().union(*agreed.values()) if agreed else set()
+    need(len(signers) == sum(map(len, agreed.values())), "not implemented: a key that signed in several roles")
+    for rule in rules:
+        enough = len(agreed.get(rule["role"], ())) >= rule["needed"]
+        found.append(("sign_off." + rule["role"], "allow" if enough else "undetermined", True))
+    return found
 
 
 def check_decision(check):
     """The outcome of every rule is as the decision says, and so is the whole; its words are not made again."""
     decision = read_json(check.parts["decision.json"])
-    required = "format now outcome path policy reasons stage subject".split()
-    fields(decision, required, ["assurance", "marks"])
+    fields(decision, "assurance format now outcome path policy reasons stage subject".split(), ["marks"])
     need(decision["format"] == "loadline-decision/1", "`format`")
     need(decision["policy"] == check.policy_ref and decision["subject"] == check.model_digest, "a decision on something else")
     now, rules = moment(decision["now"]), check.rules
+    need(now >= moment(check.finish["at"]), "it was made before the exam ended")
     stages = [each for each in rules["stages"] if each["stage"] == decision["stage"]]
+    need(decision["path"] in ("light", "full"), "`path`")
     light = decision["path"] == "light"
-    found, blocking = {}, {}
-    for test, given in zip(rules["tests"], check.exam["tests"]):
-        if test["light"] or not light:
-            found["test." + test["id"]] = evidence_outcome(check, test, given, now)
-            high = SEVERITIES.index(test["severity"]) >= SEVERITIES.index(rules["blocks_from"])
-            blocking["test." + test["id"]] = high
-    if stages:
-        for asked in stages[0]["light_sign_off" if light else "sign_off"]:
-            found["sign_off." + asked["role"]] = sign_off_outcome(check, asked, decision["stage"], now)
-    worst = 0 if stages else 2
-    for reason in decision["reasons"]:
-        rule = reason["rule"]
-        if rule in found:
-            need(reason["outcome"] == found.pop(rule), f"rule {rule} says {reason['outcome']}")
-            need(reason["blocks"] == blocking.get(rule, True), f"rule {rule}: `blocks`")
-        else:
-            need(not rule.startswith(("test.", "sign_off.")), f"rule {rule} twice, or not asked")
-        if reason["blocks"]:
-            worst = max(worst, WORST.index(reason["outcome"]))
-    need(not found, f"no reason for {sorted(found)}")
+    laws = rules["scope"]["laws"]
+    found = [("scope." + law, "allow", True) for law in laws]
+    ids = [digest for digest, _ in check.sign_off_ids]
+    if len(set(ids)) < len(ids):
+        found.append(("evidence", "undetermined", True))
+    if not stages:
+        found.append(("stage", "deny", True))
+    found += [evidence_outcome(check, test, given, now) for test, given in asked(check, light)]
+    signed = stages[0]["light_sign_off" if light else "sign_off"] if stages else []
+    found += sign_off_outcomes(check, signed, decision["stage"], now)
+    said = [(reason["rule"], reason["outcome"], reason["blocks"]) for reason in decision["reasons"]]
+    need(sorted(said) == sorted(found), f"its rules are {sorted(said)}, and made again {sorted(found)}")
+    worst = max((WORST.index(outcome) for _, outcome, blocks in found if blocks), default=1)
     need(decision["outcome"] == WORST[worst], f"it says {decision['outcome']}, and made again it is {WORST[worst]}")
+    need(decision["outcome"] == "allow" or not decision["assurance"] and "marks" not in decision, "it grants, and does not allow")
     decision["digest"], decision["at"], decision["of"] = named(check.parts["decision.json"]), now, stages
     return decision
 
@@ -174,11 +188,18 @@ def check_license(value, check):
         need((proof["test"], proof["record"]) in records, "`evidence` is of another record")
         need(proof["attempt"] == check.start["attempt"] and proof["log_index"] == check.finish_at, "`evidence`")
     light = decision["path"] == "light"
-    asked = [test["id"] for test in rules["tests"] if test["light"] or not light]
-    need([each["value"]["test"] for each in value["evidence"]] == asked, "`evidence` is of other tests")
-    for each in value["scope"]:
-        law = each["value"]
-        need(check.packs.get(law["law"]) == law["pack"], f"`scope`: {law['law']} by another pack")
+    tests = [test["id"] for test, given in asked(check, light) if given is not None]
+    need([each["value"]["test"] for each in value["evidence"]] == tests, "`evidence` is of other tests")
+    scope = [each["value"] for each in value["scope"]]
+    packs = check.packs if "model/compute.json" in check.parts else {}
+    need({law["law"]: law["pack"] for law in scope} == packs and len(scope) == len(packs), "`scope` is by other packs")
+    out = {law["law"] for law in scope if law["verdict"] == "out"}
+    need(light == (rules["scope"]["below"] == "light" and set(rules["scope"]["laws"]) <= out), "`scope` and the path")
+    cited = {each for reason in decision["reasons"] for each in reason["evidence"]}
+    counted = [(digest, role) for digest, role in check.sign_off_ids if digest in cited]
+    need([(each["value"]["id"], each["value"]["role"]) for each in value["sign_offs"]] == counted, "`sign_offs`")
+    need(all(each["value"] for each in value["sign_offs"]), "`sign_offs`")
+    need(moment(check.license_entry["at"]) >= now, "it is logged before it is issued")
     codes = {each["code"] for each in value["limitations"]}
     needed = {"not_legal_conformity", "test_validity", "unlogged_runs"}
     needed |= {"remote_identity"} if check.registration["identity"] != "verified" else set()

@@ -93,7 +93,7 @@ class Record:
         need(last == tree.size and kind == "C", "the log does not end with a checkpoint over all rows")
         self.rows, self.root = tree.size, "sha256:" + tree.root().hex()
         need((seal["rows"], seal["root"]) == (self.rows, self.root), "the seal's `rows` or `root`")
-        need(samples <= number(seal["samples"]) <= samples + self.withheld, "the seal's `samples`")
+        need(samples + self.withheld == number(seal["samples"]), "the seal's `samples`")
         digest = named(canonical(self.spec))
         need(seal["spec"] == digest, "the seal's `spec`")
         need(seal["run"] == run == digest[7:39], "the run's id")
@@ -128,6 +128,8 @@ class Record:
         end = next((i for i in range(test["n"]) if i not in shown), test["n"])
         if test["method"] != "anytime" or self.withheld:
             end = test["n"]
+        whole = test["method"] == "anytime" or self.withheld or len(shown) == test["n"]
+        need(whole and end > 0, f"{test['id']}: not all samples have a row")
         successes = scored = unscored = 0
         for index, sample in shown.items():
             if index >= end:

@@ -272,6 +272,8 @@ class Check:
         need(self.finish["exam"] == exam, "another exam is finished")
         for index, entry in self.all("resume"):
             need(entry["exam"] == exam and self.start_at < index < self.finish_at, "`resume` of another exam")
+            need(moment(entry["at"]) >= moment(self.start["at"]), "`resume` before the start")
+        need(moment(self.start["at"]) <= moment(self.finish["at"]), "it ends before it begins")
         self.order_of_license()
 
     def attempts(self, starts):
@@ -292,6 +294,7 @@ class Check:
                 break
             need(previous in starts and previous < start["registration"], "the attempt before is not there")
             need(starts[previous]["attempt"] == start["attempt"] - 1, "an attempt is left out")
+            need(moment(starts[previous]["at"]) <= moment(start["at"]), "an attempt before the one before")
             start, at = starts[previous], previous
         need(seen == set(starts), "a start that is not of the chain")
 
@@ -303,6 +306,7 @@ class Check:
             return
         self.license_at, self.license_entry = self.one("license")
         need(self.license_at > self.finish_at, "a licence before the exam's end")
+        need(moment(self.license_entry["at"]) >= moment(self.finish["at"]), "a licence before the exam's end")
         for index, entry in self.all("revoke", "suspend", "reinstate"):
             need(entry["license"] == self.license_entry["license"] and index > self.license_at, "a change of another licence")
 
@@ -346,40 +350,55 @@ class Check:
         }
         for name, value in expected.items():
             need(exam[name] == value, f"`{name}`")
-        need([each["test"] for each in exam["tests"]] == [test["id"] for test in self.rules["tests"]], "`tests`")
+        known = {test["id"]: i for i, test in enumerate(self.rules["tests"])}
+        places = [known[each["test"]] for each in exam["tests"]]
+        need(places and places == sorted(set(places)), "`tests` are not in the order of the policy")
+        self.tests = [self.rules["tests"][place] for place in places]
         records = [{"record": each["record"], "test": each["test"]} for each in exam["tests"]]
         need(self.finish["records"] == records, "the log names other records")
         for each in exam["tests"]:
             fields(each, "counts finished record rows run started test".split())
             fields(each["counts"], ["scored", "successes", "unscored"])
             need(each["counts"]["successes"] <= each["counts"]["scored"], "`counts`")
-            need(moment(each["started"]) <= moment(each["finished"]), f"{each['test']} ends before it begins")
+            times = [self.start["at"], each["started"], each["finished"], self.finish["at"]]
+            need(sorted(map(moment, times)) == [*map(moment, times)], f"{each['test']} was not asked during the exam")
         self.exam, self.attestation_digest = exam, digest
         kind = "https://in-toto.io/attestation/test-result/v0.1"
         _, result = self.statement("exam/test-result.json", kind, "examiner", self.finish_at)
-        outcome.check_test_result(result, self.rules, exam, self.policy_ref)
+        outcome.check_test_result(result, self)
 
     def records(self):
         names = [name for name in self.parts if name.startswith("records/") and name.endswith("/log")]
         need(len(names) == len(self.exam["tests"]), "a record for each test")
-        self.sealed = []
-        for i, (name, given, test) in enumerate(zip(names, self.exam["tests"], self.rules["tests"])):
+        self.sealed, self.answered = [], {}
+        for i, (name, given, test) in enumerate(zip(names, self.exam["tests"], self.tests)):
             need(name == f"records/{i + 1}-{given['run']}/log", f"{name} is another run than the attested one")
             record = Record(self.parts[name], self.parts[name[:-3] + "seal.json"], given["run"])
             need((record.rows, record.root) == (given["rows"], given["record"]), f"{name} has another root than the attested one")
             spec = record.spec
             need(spec["samples"] == test["n"], f"{name}: `samples`")
+            self.who(spec)
             if "suite" in test["source"]:
                 seed = of_parts("loadline/exam/test/1", self.seed_bytes, test["id"].encode())
                 need(spec["seed"] == int.from_bytes(seed[:8], "big") >> 11 <= LARGEST, f"{name}: `seed`")
             self.sealed.append(record)
 
+    def who(self, spec):
+        """Who answered is the registered model, and the same in every record."""
+        need((spec["model"], spec["identity"]) == self.answered.setdefault("by", (spec["model"], spec["identity"])), "who answered")
+        if self.remote:
+            return
+        weights, verified = spec["identity"].get("weights"), self.registration["identity"] == "verified"
+        files = [f"sha256:{each['digest']}" for each in read_json(self.parts["model/manifest.json"])["predicate"]["resources"]]
+        need(weights in files or (weights is None and not verified), "other weights answered")
+        need(not verified or spec["identity"]["basis"] == "verified", "the weights that answered are not verified")
+
     def counts(self):
-        for record, given, test in zip(self.sealed, self.exam["tests"], self.rules["tests"]):
+        for record, given, test in zip(self.sealed, self.exam["tests"], self.tests):
             outcome.check_counts(record, given["counts"], test)
 
     def sign_offs(self):
-        self.signed_off = []
+        self.signed_off, self.sign_off_ids = [], []
         root = self.in_force(self.license_at or max(self.entries) + 1)
         for name in self.parts:
             if name.startswith("sign-offs/"):
@@ -392,6 +411,7 @@ class Check:
                 )
                 need(value["format"] == "loadline-sign-off/1" and type(value["approves"]) is bool, f"{name}: form")
                 need(value["attestation"] == self.attestation_digest, f"{name} is about another exam")
+                self.sign_off_ids.append(("sign-off-" + envelope.digest[7:19], value["role"]))
                 self.signed_off.append((envelope.signers[0], moment(value["at"]), value))
 
     def decision(self):
@@ -399,7 +419,6 @@ class Check:
 
     def license(self):
         if self.license_at is None:
-            need(self.decided["outcome"] != "allow", "an allow without a licence")
             return
         need(self.decided["outcome"] == "allow", "a licence without an allow")
         digest, value = self.statement("license.json", "https://loadline.dev/license/v1", "authority", self.license_at)
@@ -421,15 +440,25 @@ class Check:
         if self.license_at is not None:
             span = self.licensed["validity"]["value"]
             need(moment(span["not_before"]) <= self.now <= moment(span["expires"]), "the licence does not hold now")
+            root, issued = self.in_force(self.license_at), moment(self.licensed["issued"]["value"])
+            need(root.issued <= issued <= root.expires, "it was issued when its root did not count")
+            seen = max(self.signed.values(), default=0)
+            need(not seen or moment(self.license_entry["at"]) <= seen + 60, "it was logged later than witnesses saw it")
 
     def standing(self):
         given = self.standing_bytes if self.standing_bytes is not None else self.parts.get("standing.json")
+        state = None
+        for _, entry in self.all("revoke", "suspend", "reinstate"):
+            if state != "revoke":
+                state = entry["kind"]
+        need(state in (None, "reinstate"), f"the log says {state}")
         if given is None:
             return
         value, envelope = outcome.read_standing(given, self)
         if self.standing_bytes is not None:
             need(moment(value["issued"]) <= self.now + 60, "a standing of the future")
             need(self.now <= moment(value["expires"]), "a standing that expired")
+            need(self.license_at is None or value["log_size"] > self.license_at, "a standing of before the licence")
             need(value["epoch"] >= self.job.get("epoch", 1), "an older standing than was seen")
         if self.license_at is not None:
             for entry in value["entries"]:
