@@ -6,4 +6,5 @@ mod bytes;
 mod dishonest;
 mod forms;
 mod good;
+mod python;
 mod support;
