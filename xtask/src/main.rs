@@ -1,6 +1,7 @@
-//! Chores of the workspace: `cargo xtask bench runner|local|gate`. The tidy checks are tests (`xtask/tests/it`).
+//! Chores of the workspace: `cargo xtask bench runner|local|gate`, `cargo xtask fuzz`. The tidy checks are tests (`xtask/tests/it`).
 #![expect(clippy::print_stdout, reason = "a chore prints its table")]
 
+mod fuzz;
 mod gate;
 mod local;
 mod process;
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask bench runner [--runs N] [--peers]   the runner against the mock endpoint of ../shared/bench
        cargo xtask bench local [--runs N] [--python P] the local runtime, beside llama-cpp-python when P has it
-       cargo xtask bench gate [--folder DIR]           the gate with its audit log on the disk of DIR (target)";
+       cargo xtask bench gate [--folder DIR]           the gate with its audit log on the disk of DIR (target)
+       cargo xtask fuzz [TARGET] [--seconds N]         fuzzing, each target for N seconds; needs a nightly compiler and cargo-fuzz";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         ["bench", "runner", rest @ ..] => runner::bench(rest),
         ["bench", "local", rest @ ..] => local::bench(rest),
         ["bench", "gate", rest @ ..] => gate::bench(rest),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
