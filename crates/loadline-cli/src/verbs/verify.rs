@@ -73,8 +73,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
 /// Verifies a bundle in a file.
 ///
 /// # Errors
-/// When the file cannot be opened. Everything else is in the report.
+/// When it is a folder, or the file cannot be opened. Everything else is in the report.
 pub fn check(path: &Path, anchor: &Anchor) -> Result<Report> {
+    if path.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is a folder", path.display()))
+            .hint("give the file of a bundle: `loadline license bundle` writes one"));
+    }
     let file = File::open(path).map_err(|error| {
         Failure::because(Exit::Usage, format!("cannot read `{}`", path.display()), &error)
             .hint("give the path of a `license.bundle`")

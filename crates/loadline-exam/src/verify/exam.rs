@@ -103,7 +103,10 @@ pub(super) fn registered(
         return Err(wrong(at, format!("its compute declaration is not {}", PartName::Compute)));
     }
     let what = match manifest {
-        Manifest::Weights(statement) => format!("{} files of weights", statement.predicate.resources.len()),
+        Manifest::Weights(statement) => match statement.predicate.resources.len() {
+            1 => "1 file of weights".to_owned(),
+            count => format!("{count} files of weights"),
+        },
         Manifest::Remote(_) => "a remote endpoint, by its own word".to_owned(),
     };
     Ok(format!("`{}`: {what}", manifest.name()))

@@ -56,7 +56,10 @@ pub(super) fn sign_offs(
         let sign_off = SignOffStatement::accept(bytes, root, story.finish.1.attestation);
         sign_offs.push(sign_off.map_err(|error| wrong(name, error))?);
     }
-    let detail = format!("{} sign-offs", sign_offs.len());
+    let detail = match sign_offs.len() {
+        1 => "1 sign-off".to_owned(),
+        count => format!("{count} sign-offs"),
+    };
     Ok((sign_offs, detail))
 }
 
