@@ -6,10 +6,11 @@ use std::process::Command;
 use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
+use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
 use loadline_exam::{Anchor, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
-use loadline_policy::policy::{Requirement, Role, Stage};
+use loadline_policy::policy::{Requirement, Role, Severity, Stage};
 use loadline_trust::{StandingEntry, StandingMark, StandingState};
 use serde_json::{Value, json};
 
@@ -56,6 +57,14 @@ fn good() -> Vec<Vector> {
     (unlicensed.contents.license, unlicensed.contents.svr) = (None, None);
     unlicensed.contents.entries.pop();
     vectors.push(vector("an allow, and no licence", &unlicensed));
+    let mut unheard = plan();
+    unheard.policy.scope.laws = vec!["unknown-law".to_owned()];
+    unheard.policy.tests[1].light = false;
+    vectors.push(planned("a law without a pack", &unheard));
+    let mut lenient = plan();
+    lenient.policy.blocks_from = Severity::Critical;
+    lenient.policy.tests[0].requirement = Requirement::AtLeast("0.99".parse().unwrap());
+    vectors.push(planned("disclosed", &lenient));
     for attempts in 1..=4 {
         vectors.push(planned(format!("attempt {attempts}"), &Plan { attempts, ..plan() }));
     }
@@ -84,7 +93,7 @@ fn planned_attacks() -> Vec<Vector> {
     let of = |name: &str, change: fn(&mut Plan)| {
         let mut plan = Plan::default();
         change(&mut plan);
-        vector(name, &make(&plan).unwrap_or_else(|fault| panic!("{name}: {fault}")))
+        planned(name, &plan)
     };
     vec![
         of("attested by the authority", |p| p.examiners = |keys| vec![&keys.authority]),
@@ -220,6 +229,48 @@ fn part_attacks() -> Vec<Vector> {
     vectors
 }
 
+/// The good bundle with more entries in its log.
+fn logged_later() -> Vec<Vector> {
+    let good = make(&Plan::default()).unwrap();
+    let license = good.license.unwrap();
+    let change = |license| StandingChange { license, reason: "test".to_owned(), at: good.now };
+    let (revoke, suspend) = (Entry::Revoke(change(license)), Entry::Suspend(change(license)));
+    let reinstate = Entry::Reinstate(change(license));
+    let other = Entry::Suspend(change(Digest([9; 32])));
+    let policy = Entry::Policy(PolicyEntry {
+        name: "fixture".to_owned(),
+        version: "1".to_owned(),
+        digest: Digest([9; 32]),
+    });
+    let resume = |exam, at| Entry::Resume(Resume { exam, at });
+    let (late, foreign) = (resume(Digest([9; 32]), good.now), resume(Digest([9; 32]), at(0).unwrap()));
+    let cases: [(&str, Vec<Entry>); 9] = [
+        ("revoked in the log", vec![revoke.clone()]),
+        ("suspended in the log", vec![suspend.clone()]),
+        ("suspended and reinstated", vec![suspend.clone(), reinstate.clone()]),
+        ("revoked and reinstated", vec![revoke, reinstate.clone()]),
+        ("reinstated and suspended", vec![reinstate, suspend]),
+        ("a change of another licence", vec![other]),
+        ("a second policy", vec![policy]),
+        ("resumed when it was over", vec![late]),
+        ("resumed, another exam", vec![foreign]),
+    ];
+    let mut vectors = Vec::new();
+    for (name, entries) in cases {
+        let mut fixture = good.clone();
+        for entry in &entries {
+            fixture.log.add(entry).unwrap();
+        }
+        fixture.contents.entries = fixture.log.proved().unwrap();
+        let mut consistency: Value = serde_json::from_slice(&fixture.contents.consistency).unwrap();
+        let size = consistency["checkpoint"]["size"].as_u64().unwrap();
+        consistency["checkpoint_to_last"] = json!(fixture.log.consistency(size, fixture.log.size()).unwrap());
+        fixture.contents.consistency = canonical_json(&consistency).unwrap();
+        vectors.push(vector(name, &fixture));
+    }
+    vectors
+}
+
 /// The good bundle at other moments, under another root, with standings.
 fn anchors() -> Vec<Vector> {
     let fixture = make(&Plan::default()).unwrap();
@@ -337,6 +388,7 @@ fn a_second_verifier_agrees() {
     let holding = vectors.len();
     vectors.extend(planned_attacks());
     vectors.extend(part_attacks());
+    vectors.extend(logged_later());
     vectors.extend(anchors());
     let planned = vectors.len() - holding;
     vectors.extend(changed_bytes(200));
