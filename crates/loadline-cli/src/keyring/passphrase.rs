@@ -45,7 +45,10 @@ impl PassphraseArgs {
 
     fn ask(&self, twice: bool) -> Result<Secret, Failure> {
         if let Some(path) = &self.passphrase_file {
-            let bytes = Zeroizing::new(slurp(path, MAX_FILE_BYTES)?);
+            let bytes = slurp(path, MAX_FILE_BYTES).map_err(|error| {
+                Failure::from(error).hint("give a file that has the passphrase in its first line")
+            })?;
+            let bytes = Zeroizing::new(bytes);
             let name = format!("the passphrase file `{}`", one_line(&path.display().to_string(), 200));
             let text = std::str::from_utf8(&bytes).map_err(|_| none(&format!("{name} is not UTF-8")))?;
             let line = text.lines().next().unwrap_or_default();

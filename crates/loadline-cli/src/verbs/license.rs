@@ -31,8 +31,8 @@ pub enum LicenseVerb {
     Show(Show),
     /// Take a licence back, for ever
     ///
-    /// Logged, and in the next standing, which is signed at once. Nothing undoes it: `loadline license renew` issues a
-    /// new licence from a new exam.
+    /// Logged, and in the next standing, which is signed at once. Nothing undoes it: a new licence needs a new exam and
+    /// `loadline license issue`.
     Revoke(ChangeArgs),
     /// Make a licence not count, until it is reinstated or revoked
     ///

@@ -92,13 +92,13 @@ fn root(text: &str) -> Result<Digest> {
     if !path.exists() {
         let text = if text.starts_with("sha256:") { text.to_owned() } else { format!("sha256:{text}") };
         return text.parse::<Digest>().map_err(|error| {
-            Failure::of(Exit::Usage, &error)
+            Failure::because(Exit::Usage, "`--root` names neither a file that is there nor a digest", &error)
                 .hint("`loadline authority show` prints the digest of an authority")
         });
     }
     let envelope = Envelope::parse(&folder::read(path)?);
-    let envelope = envelope.map_err(|error| folder::changed(path, &error))?;
-    let root: Root = envelope.json(ROOT_TYPE).map_err(|error| folder::changed(path, &error))?;
+    let envelope = envelope.map_err(|error| no_root(path, &error))?;
+    let root: Root = envelope.json(ROOT_TYPE).map_err(|error| no_root(path, &error))?;
     if root.version != 1 {
         let message = format!("`{}` is version {} of a root", path.display(), root.version);
         return Err(
@@ -106,6 +106,12 @@ fn root(text: &str) -> Result<Digest> {
         );
     }
     Ok(envelope.payload_digest())
+}
+
+fn no_root(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let message = format!("`{}` is no file of a root", path.display());
+    Failure::because(Exit::TaskInvalid, message, error)
+        .hint("give version 1 of the authority's root, or its digest")
 }
 
 /// The checklist: a row for each step.
