@@ -209,7 +209,7 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
         'h' => 3600,
         _ => return Err(wrong()),
     };
-    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
     let seconds = number.checked_mul(factor).filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
