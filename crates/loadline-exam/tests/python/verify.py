@@ -1,5 +1,7 @@
 """A second verifier of `license.bundle`, for tests only, written from docs/formats and not from the Rust code.
 
+Where the two disagreed and no page decided it, the page was completed first.
+
     verify.py BUNDLE --now 2026-11-02T02:00:00Z [--root sha256:…] [--standing FILE]
     verify.py --batch JOBS.json
 
