@@ -1,7 +1,8 @@
-//! Chores of the workspace: `cargo xtask bench runner|local`, `cargo xtask fuzz`. The tidy checks are tests (`xtask/tests/it`).
+//! Chores of the workspace: `cargo xtask bench runner|local|gate`, `cargo xtask fuzz`. The tidy checks are tests (`xtask/tests/it`).
 #![expect(clippy::print_stdout, reason = "a chore prints its table")]
 
 mod fuzz;
+mod gate;
 mod local;
 mod process;
 mod runner;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask bench runner [--runs N] [--peers]   the runner against the mock endpoint of ../shared/bench
        cargo xtask bench local [--runs N] [--python P] the local runtime, beside llama-cpp-python when P has it
+       cargo xtask bench gate [--folder DIR]           the gate with its audit log on the disk of DIR (target)
        cargo xtask fuzz [TARGET] [--seconds N]         fuzzing, each target for N seconds; needs a nightly compiler and cargo-fuzz";
 
 fn main() -> ExitCode {
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = match flags.as_slice() {
         ["bench", "runner", rest @ ..] => runner::bench(rest),
         ["bench", "local", rest @ ..] => local::bench(rest),
+        ["bench", "gate", rest @ ..] => gate::bench(rest),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -44,12 +44,22 @@ pub fn policy(name: &str) -> Result<Policy, Failure> {
 
 /// Every problem of a document, as `FILE:LINE:COLUMN`.
 pub fn wrong(file: &str, problems: &Problems, page: &str) -> Failure {
+    wrong_in(file, problems, page, "")
+}
+
+/// The same with the line and a caret under the place, from the document's text.
+pub fn wrong_in(file: &str, problems: &Problems, page: &str, text: &str) -> Failure {
     let count = crate::ui::count(problems.0.len() as u64, "problem");
     let mut message = format!("`{file}` has {count}");
     for problem in &problems.0 {
         let path = if problem.path.is_empty() { String::new() } else { format!("`{}`: ", problem.path) };
         let place = problem.place;
         message.push_str(&format!("\n{file}:{}:{}: {path}{}", place.line, place.column, problem.message));
+        if let Some(line) = text.lines().nth(place.line - 1) {
+            let shown = loadline_core::untrusted::sanitize(line).replace('\t', " ");
+            let caret = " ".repeat(place.column - 1);
+            message.push_str(&format!("\n    | {shown}\n    | {caret}^"));
+        }
         if let Some(hint) = &problem.hint {
             message.push_str(&format!("\n    help: {hint}"));
         }

@@ -39,6 +39,14 @@ pub trait Disk: Send + Sync {
     /// When the system refuses.
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
 
+    /// As [`Disk::create`], for this user only to read, where the system has such files.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        self.create(path)
+    }
+
     /// A file that is there, to add to.
     ///
     /// # Errors
@@ -135,11 +143,15 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        Ok(Box::new(OpenOptions::new().append(true).create_new(true).open(path)?))
+        create_new(path, OpenOptions::new().append(true).create_new(true))
+    }
+
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        create_new(path, &options)
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
@@ -168,6 +180,14 @@ impl Disk for RealDisk {
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Box::new(file))
     }
+}
+
+fn create_new(path: &Path, options: &OpenOptions) -> io::Result<Box<dyn AppendFile>> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    Ok(Box::new(options.open(path)?))
 }
 
 fn read_pid(file: &File) -> Option<u32> {

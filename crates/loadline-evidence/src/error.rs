@@ -130,6 +130,9 @@ impl RecordError {
             Self::Io { source, .. } | Self::Write { source, .. } => return io_hint(source),
             Self::Exists { .. } => "the same command goes on with it; `--fresh` starts another run beside it",
             Self::Sealed { .. } => "`--fresh` starts another run of the same specification beside it",
+            Self::Missing { .. } => {
+                "give a run's folder, which has a file `log`, or the beginning of a run's id"
+            }
             Self::NotSealed { .. } => "finish the run first: the same command goes on where it stopped",
             Self::Locked { .. } => "wait until it has ended, or stop it; two writers never share a record",
             Self::Damaged(_) => {
@@ -248,8 +251,16 @@ impl FindError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            // One digit in common is chance: such a run is not what anybody meant.
+            Self::NoMatch { prefix, nearest: Some(near), root }
+                if !prefix
+                    .get(..2)
+                    .is_some_and(|start| near.to_string().starts_with(&start.to_ascii_lowercase())) =>
+            {
+                Some(format!("`loadline runs` lists the runs in {}", root.display()))
+            }
             Self::NoMatch { nearest: Some(near), .. } => {
-                Some(format!("did you mean {near}? `loadline runs` lists them"))
+                Some(format!("did you mean {near}? `loadline runs` lists all"))
             }
             Self::NoMatch { nearest: None, root, .. } => {
                 Some(format!("there are no runs in {}; `--store DIR` names another folder", root.display()))

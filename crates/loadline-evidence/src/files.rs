@@ -1,4 +1,4 @@
-//! The files of a run's folder, and writing them whole.
+//! The files of a run's folder, and writing files whole: the one way in which small files come to the disk.
 
 use std::path::Path;
 
@@ -18,19 +18,43 @@ pub(crate) const LOCK: &str = "lock";
 
 /// Writes a file under a temporary name, syncs it, gives it its name and syncs the folder: after a crash at any step
 /// the file is there whole or not at all.
-pub(crate) fn write_whole(
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_whole(
     disk: &dyn Disk,
     dir: &Path,
     temporary: &str,
     name: &str,
     bytes: &[u8],
 ) -> Result<(), RecordError> {
-    let (temporary, path) = (dir.join(temporary), dir.join(name));
+    let temporary = dir.join(temporary);
     let file = disk.create(&temporary).map_err(RecordError::io("create", &temporary))?;
-    write_all(file.as_ref(), &temporary, bytes)?;
-    file.sync().map_err(RecordError::io("sync", &temporary))?;
+    finish_whole(disk, dir, file, &temporary, name, bytes)
+}
+
+/// As [`write_whole`], for this user only to read. The temporary name is `<name>.new`.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_private(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), RecordError> {
+    let temporary = dir.join(format!("{name}.new"));
+    let file = disk.create_private(&temporary).map_err(RecordError::io("create", &temporary))?;
+    finish_whole(disk, dir, file, &temporary, name, bytes)
+}
+
+fn finish_whole(
+    disk: &dyn Disk,
+    dir: &Path,
+    file: Box<dyn AppendFile>,
+    temporary: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), RecordError> {
+    write_all(file.as_ref(), temporary, bytes)?;
+    file.sync().map_err(RecordError::io("sync", temporary))?;
     drop(file);
-    disk.rename(&temporary, &path).map_err(RecordError::io("rename", &temporary))?;
+    disk.rename(temporary, &dir.join(name)).map_err(RecordError::io("rename", temporary))?;
     disk.sync_dir(dir).map_err(RecordError::io("sync", dir))
 }
 

@@ -1,4 +1,5 @@
-//! The bytes of a log: a first line, then frames. `docs/formats/record.md` is the page of this format.
+//! The bytes of a log: a first line, then frames. `docs/formats/record.md` is the page of this format, and
+//! `docs/formats/audit.md` that of logs that never end.
 //!
 //! A frame is one line: `R 0000054c 9f86d081884c7d65 {…}` and a line feed: kind, length of the payload, check,
 //! payload. Fixed widths and lower case only, so that one content has one form.
@@ -7,10 +8,10 @@ use loadline_core::digest::{Digest, hex};
 use loadline_tlog::{Hash, leaf_hash};
 use serde::{Deserialize, Serialize};
 
-/// The first line of a log: what it is, and the version of the byte format.
+/// The first line of a record: what it is, and the version of the byte format.
 pub(crate) const FIRST_LINE: &[u8] = b"loadline-record 1\n";
-/// The part of the first line before the version.
-pub(crate) const MAGIC: &[u8] = b"loadline-record ";
+/// The first line of a segment of a log that never ends.
+pub(crate) const SEGMENT_FIRST_LINE: &[u8] = b"loadline-log 1\n";
 /// Bytes of a frame before its payload.
 pub(crate) const HEADER_LEN: usize = 28;
 /// The largest payload, in bytes. A limit, so that a false length cannot ask for the whole memory.
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     Checkpoint,
     /// In place of a row: its leaf hash, as 64 hexadecimal digits.
     Withheld,
+    /// What a segment begins with: [`Begin`].
+    Begin,
 }
 
 impl Kind {
@@ -33,11 +36,14 @@ impl Kind {
             Self::Row => b'R',
             Self::Checkpoint => b'C',
             Self::Withheld => b'W',
+            Self::Begin => b'B',
         }
     }
 
     fn from_letter(letter: u8) -> Option<Self> {
-        [Self::Row, Self::Checkpoint, Self::Withheld].into_iter().find(|kind| kind.letter() == letter)
+        [Self::Row, Self::Checkpoint, Self::Withheld, Self::Begin]
+            .into_iter()
+            .find(|kind| kind.letter() == letter)
     }
 
     /// What the check of a frame is taken from. A row's is its RFC 6962 leaf hash (0x00 before the payload); the
@@ -75,6 +81,32 @@ impl Checkpoint {
     pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
         let checkpoint: Self = serde_json::from_slice(payload).ok()?;
         (checkpoint.payload() == payload).then_some(checkpoint)
+    }
+}
+
+/// What a segment says of the rows before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begin {
+    /// Roots of the perfect subtrees over the rows before, from left to right.
+    pub edge: Vec<Digest>,
+    /// The number of the segment's first row.
+    pub first: u64,
+    /// The name of the log.
+    pub name: String,
+}
+
+impl Begin {
+    /// The payload: one form only.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads a payload; `None` unless it is exactly what [`Begin::payload`] writes, of a tree that can be.
+    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
+        let begin: Self = serde_json::from_slice(payload).ok()?;
+        let fits = begin.edge.len() == begin.first.count_ones() as usize;
+        (fits && begin.payload().ok()? == payload).then_some(begin)
     }
 }
 

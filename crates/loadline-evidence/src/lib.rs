@@ -2,10 +2,14 @@
 //!
 //! Start at [`Store`]: it makes and finds records. [`RecordWriter`] adds rows to one, [`RecordReader`] streams them,
 //! [`verify()`] checks every byte, [`prove()`] and [`export_withheld`] let one sample be shown or left out.
+//! [`endless`] is the same for a log that never ends: segments, callers that wait for the disk.
+//!
 //! `docs/formats/record.md` has the byte format and the table of what is on disk after a kill at each step.
 
+mod appender;
 mod buffer;
 pub mod disk;
+pub mod endless;
 mod error;
 mod files;
 mod finite;
@@ -23,6 +27,7 @@ mod writer;
 
 pub use buffer::{RecordBuffer, RecordBytes};
 pub use error::{Damage, FindError, RecordError};
+pub use files::{write_private, write_whole};
 pub use prove::{PROOF_FORMAT, ProofFault, RowProof, find_sample, prove, prove_sample};
 pub use reader::{RawRow, RawRows, RecordReader, Rows};
 pub use seal::{SEAL_FORMAT, Seal};

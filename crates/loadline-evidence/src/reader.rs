@@ -10,7 +10,7 @@ use loadline_core::{Digest, RunId};
 use crate::disk::{Disk, RealDisk};
 use crate::error::RecordError;
 use crate::files;
-use crate::scan::{Frame, Scanner, Tail};
+use crate::scan::{Form, Frame, Scanner, Tail};
 use crate::seal::Seal;
 
 /// Reads one record, sealed or not. Every row is checked against its frame's check as it is read; the root and the
@@ -86,7 +86,7 @@ impl RecordReader {
 
 /// Opens a run's log, saying so when there is none.
 pub(crate) fn open_log(disk: &dyn Disk, dir: &Path, sealed: bool) -> Result<Scanner, RecordError> {
-    Scanner::open(disk, &dir.join(files::LOG), sealed).map_err(|error| match error {
+    Scanner::open(disk, &dir.join(files::LOG), Form::Record { sealed }).map_err(|error| match error {
         RecordError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             RecordError::Missing { dir: dir.to_path_buf() }
         }
@@ -149,7 +149,7 @@ impl RawRows {
             match self.scanner.next()? {
                 Ok(Frame::Row { number, offset, leaf }) => break (number, offset, leaf, false),
                 Ok(Frame::Withheld { number, offset, leaf }) => break (number, offset, leaf, true),
-                Ok(Frame::Checkpoint { .. }) => {}
+                Ok(Frame::Checkpoint { .. } | Frame::Begin { .. }) => {}
                 Ok(Frame::End) => return self.end().map(|()| None),
                 Err(fault) => return self.scanner.tail(fault).map(|_: Tail| None),
             }

@@ -35,20 +35,28 @@ pub(crate) struct Replayed {
     pub tail: Tail,
 }
 
-/// Reads all frames, gives each row's number and payload to `visit`, which may
-/// find fault with it, and checks every checkpoint against the
-/// tree. Memory is O(log rows) and the leaf hashes since the last checkpoint.
+/// Reads all frames, gives each row's number and payload to `visit`, which may find fault with it, and checks every
+/// checkpoint against the tree. Memory is O(log rows) and the leaf hashes since the last checkpoint.
 pub(crate) fn replay<R: Read + Seek>(
     scanner: &mut Scanner<R>,
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), String>,
 ) -> Result<Replayed, RecordError> {
-    let mut trees = Trees::default();
+    replay_from(scanner, Tree::new(), |number, _, payload| visit(number, payload))
+}
+
+/// As [`replay`], going on from the tree over the rows before, and giving each row's leaf hash too.
+pub(crate) fn replay_from<R: Read + Seek>(
+    scanner: &mut Scanner<R>,
+    before: Tree,
+    mut visit: impl FnMut(u64, Hash, &[u8]) -> Result<(), String>,
+) -> Result<Replayed, RecordError> {
+    let mut trees = Trees { settled: before, pending: VecDeque::new() };
     let (mut samples, mut withheld) = (0, Vec::new());
     let tail = loop {
         match scanner.next()? {
             Ok(Frame::Row { number, offset, leaf }) => {
                 let payload = scanner.payload();
-                visit(number, payload).map_err(|what| scanner.damage(offset, number, what))?;
+                visit(number, leaf, payload).map_err(|what| scanner.damage(offset, number, what))?;
                 samples += u64::from(is_sample(payload));
                 trees.pending.push_back(leaf);
             }
@@ -60,6 +68,9 @@ pub(crate) fn replay<R: Read + Seek>(
             Ok(Frame::Checkpoint { offset, checkpoint }) => {
                 trees.check(&checkpoint).map_err(|what| scanner.damage(offset, scanner.rows(), what))?;
             }
+            Ok(Frame::Begin { offset, begin }) => {
+                return Err(scanner.damage(offset, begin.first, "a second beginning").into());
+            }
             Ok(Frame::End) => break Tail::Whole,
             Err(fault) => break scanner.tail(fault)?,
         }
@@ -70,7 +81,6 @@ pub(crate) fn replay<R: Read + Seek>(
 
 /// The tree up to the last checkpoint, and the leaves since: a checkpoint counts fewer rows than stand before it when
 /// rows were written while others were being synced.
-#[derive(Default)]
 struct Trees {
     settled: Tree,
     pending: VecDeque<Hash>,

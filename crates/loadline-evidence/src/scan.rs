@@ -8,16 +8,50 @@ use loadline_tlog::Hash;
 
 use crate::disk::{Disk, ReadFile};
 use crate::error::{Damage, RecordError};
-use crate::frame::{Checkpoint, FIRST_LINE, HEADER_LEN, Header, Kind, MAGIC, MAX_PAYLOAD_LEN, unhex};
+use crate::frame::{
+    Begin, Checkpoint, FIRST_LINE, HEADER_LEN, Header, Kind, MAX_PAYLOAD_LEN, SEGMENT_FIRST_LINE, unhex,
+};
 
 const BUFFER_LEN: usize = 64 << 10;
+
+/// What a file of frames is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The log of a record. In a sealed one everything was durable, so nothing is a torn tail; and only there a row
+    /// may be withheld.
+    Record { sealed: bool },
+    /// A segment of a log that never ends. When another follows it, everything in it was durable.
+    Segment { closed: bool },
+}
+
+impl Form {
+    fn first_line(self) -> &'static [u8] {
+        match self {
+            Self::Record { .. } => FIRST_LINE,
+            Self::Segment { .. } => SEGMENT_FIRST_LINE,
+        }
+    }
+
+    fn all_durable(self) -> bool {
+        matches!(self, Self::Record { sealed: true } | Self::Segment { closed: true })
+    }
+
+    fn allows(self, body: &Body) -> Result<(), &'static str> {
+        match (body, self) {
+            (Body::Withheld(_), Self::Record { sealed: false }) => {
+                Err("a withheld row stands in a record that is not sealed")
+            }
+            (Body::Withheld(_), Self::Segment { .. }) => Err("a withheld row stands in a log"),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Reads the frames of a log in order. Memory is one payload and one buffer.
 pub(crate) struct Scanner<R = Box<dyn ReadFile>> {
     input: BufReader<R>,
     path: PathBuf,
-    /// In a sealed record everything was durable, so nothing is a torn tail; and only there a row may be withheld.
-    sealed: bool,
+    form: Form,
     /// The file's length when it was opened: a writer may be adding to it.
     length: u64,
     /// Where the next frame begins.
@@ -39,6 +73,8 @@ pub(crate) enum Frame {
     Withheld { number: u64, offset: u64, leaf: Hash },
     /// A checkpoint.
     Checkpoint { offset: u64, checkpoint: Checkpoint },
+    /// What a segment begins with.
+    Begin { offset: u64, begin: Begin },
     /// The end of the file, right after a whole frame.
     End,
 }
@@ -48,6 +84,7 @@ enum Body {
     Row(Hash),
     Withheld(Hash),
     Checkpoint(Checkpoint),
+    Begin(Begin),
 }
 
 /// What is at the end of a log.
@@ -61,9 +98,9 @@ pub(crate) enum Tail {
 
 impl Scanner {
     /// Opens a log and reads its first line.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, sealed: bool) -> Result<Self, RecordError> {
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, form: Form) -> Result<Self, RecordError> {
         let (file, length) = disk.read(path).map_err(RecordError::io("open", path))?;
-        Self::of(file, length, path, sealed, MAX_PAYLOAD_LEN)
+        Self::of(file, length, path, form, MAX_PAYLOAD_LEN)
     }
 }
 
@@ -73,13 +110,13 @@ impl<R: Read + Seek> Scanner<R> {
         input: R,
         length: u64,
         path: &Path,
-        sealed: bool,
+        form: Form,
         most: usize,
     ) -> Result<Self, RecordError> {
         let mut scanner = Self {
             input: BufReader::with_capacity(BUFFER_LEN, input),
             path: path.to_path_buf(),
-            sealed,
+            form,
             length,
             offset: 0,
             rows: 0,
@@ -87,22 +124,31 @@ impl<R: Read + Seek> Scanner<R> {
             most_rows: u64::MAX,
             payload: Vec::new(),
         };
-        let first = scanner.fill(FIRST_LINE.len() as u64)?;
-        if !first || scanner.payload != FIRST_LINE {
+        let line = form.first_line();
+        let first = scanner.fill(line.len() as u64)?;
+        if !first || scanner.payload != line {
             return Err(scanner.first_line_error());
         }
-        scanner.offset = FIRST_LINE.len() as u64;
+        scanner.offset = line.len() as u64;
         Ok(scanner)
     }
 
     fn first_line_error(&self) -> RecordError {
-        let version = self.payload.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix(b"\n"));
+        let line = self.form.first_line();
+        let magic = line.strip_suffix(b"1\n").unwrap_or(line);
+        let version = self.payload.strip_prefix(magic).and_then(|rest| rest.strip_suffix(b"\n"));
         match version.and_then(|text| std::str::from_utf8(text).ok()?.parse::<u32>().ok()) {
             Some(found) if found > 1 => {
                 RecordError::Version { path: self.path.clone(), found: found.to_string(), known: 1 }
             }
             _ => {
-                let what = "the first line is not `loadline-record 1`, with which a record begins".to_owned();
+                let what = match self.form {
+                    Form::Record { .. } => {
+                        "the first line is not `loadline-record 1`, with which a record begins"
+                    }
+                    Form::Segment { .. } => "the first line is not `loadline-log 1`, with which a log begins",
+                };
+                let what = what.to_owned();
                 Damage { file: self.path.clone(), offset: Some(0), row: None, what }.into()
             }
         }
@@ -144,11 +190,13 @@ impl<R: Read + Seek> Scanner<R> {
         }
         let offset = self.offset;
         let (length, body) = match self.read_frame()? {
+            Ok((_, Body::Begin(_))) if matches!(self.form, Form::Record { .. }) => {
+                return Ok(Err(self.damage(offset, self.rows, "no frame begins here")));
+            }
             Ok(read) => read,
             Err(what) => return Ok(Err(self.damage(offset, self.rows, what))),
         };
-        if matches!(body, Body::Withheld(_)) && !self.sealed {
-            let what = "a withheld row stands in a record that is not sealed";
+        if let Err(what) = self.form.allows(&body) {
             return Err(self.damage(offset, self.rows, what).into());
         }
         if self.rows >= self.most_rows && !matches!(body, Body::Checkpoint(_)) {
@@ -157,11 +205,15 @@ impl<R: Read + Seek> Scanner<R> {
         }
         self.offset += length;
         let number = self.rows;
-        self.rows += u64::from(!matches!(body, Body::Checkpoint(_)));
+        self.rows += u64::from(matches!(body, Body::Row(_) | Body::Withheld(_)));
         Ok(Ok(match body {
             Body::Row(leaf) => Frame::Row { number, offset, leaf },
             Body::Withheld(leaf) => Frame::Withheld { number, offset, leaf },
             Body::Checkpoint(checkpoint) => Frame::Checkpoint { offset, checkpoint },
+            Body::Begin(begin) => {
+                self.rows = begin.first;
+                Frame::Begin { offset, begin }
+            }
         }))
     }
 
@@ -202,6 +254,7 @@ impl<R: Read + Seek> Scanner<R> {
             Kind::Row => Some(Body::Row(hash)),
             Kind::Withheld => unhex(&self.payload).map(Body::Withheld),
             Kind::Checkpoint => Checkpoint::parse(&self.payload).map(Body::Checkpoint),
+            Kind::Begin => Begin::parse(&self.payload).map(Body::Begin),
         };
         body.ok_or_else(|| "the frame's payload is not of its kind's form".to_owned())
     }
@@ -210,7 +263,7 @@ impl<R: Read + Seek> Scanner<R> {
     /// was durable once: damage. Otherwise it and what follows was never known to be durable: a torn tail.
     pub(crate) fn tail(&mut self, fault: Damage) -> Result<Tail, RecordError> {
         let rows = self.rows;
-        if self.sealed {
+        if self.form.all_durable() {
             return Err(fault.into());
         }
         match self.largest_checkpoint_after(self.offset)? {
@@ -236,9 +289,13 @@ impl<R: Read + Seek> Scanner<R> {
         let mut window: Vec<u8> = Vec::with_capacity(BUFFER_LEN + LONGEST);
         let mut window_offset = offset;
         let mut largest: Option<(u64, u64)> = None;
+        // What a writer has added since is no part of what is being read.
+        let mut left = self.length.saturating_sub(offset);
         loop {
-            let take = self.input.by_ref().take(BUFFER_LEN as u64).read_to_end(&mut window);
-            let last = take.map_err(RecordError::io("read", &path))? < BUFFER_LEN;
+            let take = self.input.by_ref().take(left.min(BUFFER_LEN as u64)).read_to_end(&mut window);
+            let taken = take.map_err(RecordError::io("read", &path))?;
+            left -= taken as u64;
+            let last = taken < BUFFER_LEN;
             let stop = if last { window.len() } else { window.len() - LONGEST.min(window.len()) };
             for start in (0..stop).filter(|&start| window[start] == b'C') {
                 if let Some(checkpoint) = checkpoint_at(&window[start..]) {

@@ -13,7 +13,7 @@ use crate::error::{Damage, RecordError};
 use crate::files;
 use crate::reader::{open_log, parse_row, parse_spec, spec_digest};
 use crate::replay::replay;
-use crate::scan::{Scanner, Tail};
+use crate::scan::{Form, Scanner, Tail};
 use crate::seal::Seal;
 
 /// What a record that verifies holds.
@@ -87,7 +87,13 @@ pub fn verify_stream<R: Read>(
         return Err(Damage { file: dir.join(files::SEAL), offset: None, row: None, what }.into());
     }
     let input = Forward(record.log);
-    let mut scanner = Scanner::of(input, record.length, &dir.join(files::LOG), true, record.most_row_bytes)?;
+    let mut scanner = Scanner::of(
+        input,
+        record.length,
+        &dir.join(files::LOG),
+        Form::Record { sealed: true },
+        record.most_row_bytes,
+    )?;
     scanner.most_rows = record.most_rows;
     check(scanner, Some(seal), Some(record.run), dir, visit)
 }

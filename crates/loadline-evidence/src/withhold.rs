@@ -97,6 +97,8 @@ fn copy_log(
             Frame::Checkpoint { checkpoint, .. } => {
                 frame::push(&mut bytes, Kind::Checkpoint, &checkpoint.payload());
             }
+            // No record has one.
+            Frame::Begin { .. } => {}
             Frame::End => break,
         }
         if bytes.len() >= CHUNK_LEN {

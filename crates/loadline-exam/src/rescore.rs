@@ -165,6 +165,9 @@ pub struct Recount {
     pub rescored: u64,
     /// The scores, by sample.
     pub tally: Tally,
+    /// When the first question was asked and the last answer was there, by the rows that are shown; in milliseconds
+    /// since 1970-01-01 UTC.
+    pub asked_ms: Option<(u64, u64)>,
 }
 
 impl Recount {
@@ -198,6 +201,7 @@ pub fn recount<R: Read>(
         score_fault: None,
         rescored: 0,
         tally: Tally::new(test.n, test.method),
+        asked_ms: None,
     };
     let record = Streamed {
         name,
@@ -215,8 +219,8 @@ pub fn recount<R: Read>(
         }
     })?;
     let spec = check_spec(test, &record.spec);
-    let RowCheck { item_fault, score_fault, rescored, tally, .. } = check;
-    Ok(Recount { record, spec, item_fault, score_fault, rescored, tally })
+    let RowCheck { item_fault, score_fault, rescored, tally, asked_ms, .. } = check;
+    Ok(Recount { record, spec, item_fault, score_fault, rescored, tally, asked_ms })
 }
 
 /// The specification must be the test's, but for who answered.
@@ -252,6 +256,7 @@ struct RowCheck<'a> {
     score_fault: Option<RowFault>,
     rescored: u64,
     tally: Tally,
+    asked_ms: Option<(u64, u64)>,
 }
 
 impl RowCheck<'_> {
@@ -262,6 +267,9 @@ impl RowCheck<'_> {
             sample: one_line(&row.id, 80),
             what,
         };
+        let ended = row.started_ms.saturating_add(row.duration_ms);
+        let (first, last) = self.asked_ms.unwrap_or((row.started_ms, ended));
+        self.asked_ms = Some((first.min(row.started_ms), last.max(ended)));
         if row.index >= self.test.n || row.epoch != 0 {
             let what =
                 format!("index {}, epoch {} is outside of {} samples", row.index, row.epoch, self.test.n);

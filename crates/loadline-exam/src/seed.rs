@@ -1,4 +1,6 @@
-//! Where the questions come from: nobody can know them before the model is registered, and nobody can choose them.
+//! Where the questions come from: nobody but the authority can know them before the exam is over, and nobody who does not
+//! know its secret can choose them. The authority itself could try registrations until it likes the questions; a bundle
+//! cannot show that it did not.
 //!
 //! The seed is a digest of the authority's secret (bound by its logged hash), of the log's state right after the
 //! registration, of the policy and of the model.

@@ -63,7 +63,7 @@ pub struct Problems(pub Vec<Problem>);
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the lines.
-pub(crate) fn read<T>(text: &str, build: impl FnOnce(&Reader<'_, '_>) -> T) -> Result<T, Problems> {
+pub fn read<T>(text: &str, build: impl FnOnce(&Reader<'_, '_>) -> T) -> Result<T, Problems> {
     let sink = Sink { text, problems: RefCell::default() };
     if text.len() > MOST_BYTES {
         sink.add(
@@ -95,11 +95,15 @@ struct Sink<'s> {
 }
 
 impl<'s> Sink<'s> {
-    fn add(&self, at: usize, path: &str, message: String, hint: Option<String>) {
+    fn place(&self, at: usize) -> Place {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let problem = Problem { place: Place { line, column }, path: path.to_owned(), message, hint };
+        Place { line, column }
+    }
+
+    fn add(&self, at: usize, path: &str, message: String, hint: Option<String>) {
+        let problem = Problem { place: self.place(at), path: path.to_owned(), message, hint };
         self.problems.borrow_mut().push(problem);
     }
 
@@ -110,7 +114,7 @@ impl<'s> Sink<'s> {
 
 /// One table of a document. A method notes what is wrong and returns a stand-in; [`read`] then returns no value.
 /// When it goes, keys that were never asked for are reported.
-pub(crate) struct Reader<'a, 's> {
+pub struct Reader<'a, 's> {
     table: &'a DeTable<'s>,
     path: String,
     span: Range<usize>,
@@ -147,6 +151,12 @@ impl<'a, 's> Reader<'a, 's> {
         let at = self.table.get(key).map_or(self.span.start, |value| value.span().start);
         let path = if key.is_empty() { self.path.clone() } else { self.path_to(key) };
         self.sink.add(at, &path, message.into(), Some(hint.into()).filter(|hint| !hint.is_empty()));
+    }
+
+    /// Where a key stands, or the table where the key is not there.
+    pub fn place(&self, key: &str) -> Place {
+        let at = self.table.get(key).map_or(self.span.start, |value| value.span().start);
+        self.sink.place(at)
     }
 
     /// Whether a key is there.

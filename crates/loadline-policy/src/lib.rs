@@ -11,7 +11,7 @@ pub mod compute;
 pub mod decide;
 pub mod decimal;
 #[cfg(feature = "toml")]
-mod document;
+pub mod document;
 pub mod license;
 mod names;
 pub mod policy;

@@ -44,6 +44,17 @@ impl Tree {
         Self { size, frontier }
     }
 
+    /// The tree whose perfect subtrees, from left to right, have these roots; `None` unless there is one for each set
+    /// bit of the size.
+    pub fn from_edge(size: u64, edge: Vec<Hash>) -> Option<Self> {
+        (edge.len() == size.count_ones() as usize).then(|| Self::from_frontier(size, edge))
+    }
+
+    /// The roots of its perfect subtrees, from left to right: all that is needed to go on with it.
+    pub fn edge(&self) -> &[Hash] {
+        &self.frontier
+    }
+
     /// How many leaves it has.
     pub fn size(&self) -> u64 {
         self.size

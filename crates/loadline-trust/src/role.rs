@@ -19,6 +19,8 @@ pub enum Role {
     Examiner,
     /// What is revoked and suspended, every few seconds.
     Standing,
+    /// Orders to a gate: any one holder stops, as many as the threshold asks for start again.
+    Stop,
     /// Sign-offs of the red team.
     RedTeam,
     /// Sign-offs of an external auditor.
@@ -29,11 +31,12 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Root,
         Self::Authority,
         Self::Examiner,
         Self::Standing,
+        Self::Stop,
         Self::RedTeam,
         Self::ExternalAuditor,
         Self::Scientist,
@@ -46,6 +49,7 @@ impl Role {
             Self::Authority => "authority",
             Self::Examiner => "examiner",
             Self::Standing => "standing",
+            Self::Stop => "stop",
             Self::RedTeam => "red_team",
             Self::ExternalAuditor => "external_auditor",
             Self::Scientist => "scientist",

@@ -71,6 +71,10 @@ fn check(args: &Args) -> Result<Report, String> {
         None => clock()?,
     };
     let anchor = Anchor { root: args.root, standing, ..Anchor::at(now) };
+    if args.bundle.is_dir() {
+        let path = one_line(&args.bundle.display().to_string(), 200);
+        return Err(format!("`{path}` is a folder: give the file of a bundle, usually `license.bundle`"));
+    }
     let bundle = File::open(&args.bundle).map_err(cannot_read(&args.bundle))?;
     Ok(verify(bundle, &anchor))
 }

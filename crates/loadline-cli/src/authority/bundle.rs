@@ -29,7 +29,13 @@ pub fn write(office: &Office, sitting: &Sitting, decided: &Decided, to: &Path) -
     let store = Store::open(sitting.store());
     let failed = |error: &std::io::Error| Failure::io(format!("cannot write `{}`", to.display()), error);
     let fresh = to.with_extension("bundle.new");
-    let file = File::create(&fresh).map_err(|error| failed(&error))?;
+    let file = File::create(&fresh).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let failure = Failure::because(Exit::Usage, format!("cannot write `{}`", to.display()), &error);
+            failure.hint("its folder is not there: make it, or name another place with `-o`")
+        }
+        _ => failed(&error),
+    })?;
     let mut writer = BufWriter::new(file);
     bundle::write(&contents, |run| File::open(store.run_dir(run).join("log")), &mut writer).map_err(
         |error| {

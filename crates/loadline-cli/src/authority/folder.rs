@@ -150,6 +150,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
     read.map_err(|error| {
         Failure::because(Exit::TaskInvalid, format!("cannot read `{}`", path.display()), &error)
+            .hint("check that the path names a file that you may read")
     })?;
     if bytes.len() as u64 > MOST_BYTES {
         let message = format!("`{}` has more than {MOST_BYTES} bytes", path.display());

@@ -46,7 +46,7 @@ pub fn list(path: &Path) -> Result<Vec<WeightFile>> {
     if meta.is_file() {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| bad_name(path))?;
         files.push(WeightFile { name: name.to_owned(), path: path.to_owned(), bytes: meta.len() });
-        return Ok(files);
+        return holding_something(files, path);
     }
     below(path, "", 0, &mut files)?;
     if files.is_empty() {
@@ -54,6 +54,17 @@ pub fn list(path: &Path) -> Result<Vec<WeightFile>> {
         return Err(Failure::new(Exit::ModelUnreachable, message).hint("give the folder of the weights"));
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
+    holding_something(files, path)
+}
+
+/// Refuses files without a byte: a registration is for ever, and uses up a commitment.
+fn holding_something(files: Vec<WeightFile>, path: &Path) -> Result<Vec<WeightFile>> {
+    if files.iter().all(|file| file.bytes == 0) {
+        let message = format!("`{}` is empty: there are no weights in it", path.display());
+        return Err(
+            Failure::new(Exit::ModelUnreachable, message).hint("give the file or folder of the weights")
+        );
+    }
     Ok(files)
 }
 

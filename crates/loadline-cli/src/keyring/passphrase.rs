@@ -45,13 +45,18 @@ impl PassphraseArgs {
 
     fn ask(&self, twice: bool) -> Result<Secret, Failure> {
         if let Some(path) = &self.passphrase_file {
-            let bytes = Zeroizing::new(slurp(path, MAX_FILE_BYTES)?);
-            let text = std::str::from_utf8(&bytes).map_err(|_| none("the passphrase file is not UTF-8"))?;
-            return some(text.lines().next().unwrap_or_default());
+            let bytes = slurp(path, MAX_FILE_BYTES).map_err(|error| {
+                Failure::from(error).hint("give a file that has the passphrase in its first line")
+            })?;
+            let bytes = Zeroizing::new(bytes);
+            let name = format!("the passphrase file `{}`", one_line(&path.display().to_string(), 200));
+            let text = std::str::from_utf8(&bytes).map_err(|_| none(&format!("{name} is not UTF-8")))?;
+            let line = text.lines().next().unwrap_or_default();
+            return some(line, &format!("the first line of {name}"));
         }
         if let Some(text) = std::env::var_os("LOADLINE_PASSPHRASE") {
             let text = text.into_string().map_err(|_| none("`LOADLINE_PASSPHRASE` is not UTF-8"))?;
-            return some(&Zeroizing::new(text));
+            return some(&Zeroizing::new(text), "`LOADLINE_PASSPHRASE`");
         }
         let first = prompt("Passphrase: ")?;
         if twice && prompt("Again: ")? != first {
@@ -66,8 +71,9 @@ fn none(message: &str) -> Failure {
         .hint("set `LOADLINE_PASSPHRASE`, or give `--passphrase-file FILE`, or run at a terminal")
 }
 
-fn some(text: &str) -> Result<Secret, Failure> {
-    if text.is_empty() { Err(none("the passphrase is empty")) } else { Ok(Secret::new(text)) }
+/// The passphrase `text`, which was read from `source`.
+fn some(text: &str, source: &str) -> Result<Secret, Failure> {
+    if text.is_empty() { Err(none(&format!("{source} is empty"))) } else { Ok(Secret::new(text)) }
 }
 
 fn prompt(text: &str) -> Result<Secret, Failure> {
@@ -75,5 +81,5 @@ fn prompt(text: &str) -> Result<Secret, Failure> {
         none("there is no passphrase, and no terminal to ask for one")
             .cause(one_line(&error.to_string(), 200))
     })?;
-    some(&answer)
+    some(&answer, "the passphrase")
 }

@@ -29,8 +29,18 @@ pub enum LicenseVerb {
     Sign(Sign),
     Issue(Issue),
     Show(Show),
+    /// Take a licence back, for ever
+    ///
+    /// Logged, and in the next standing, which is signed at once. Nothing undoes it: a new licence needs a new exam and
+    /// `loadline license issue`.
     Revoke(ChangeArgs),
+    /// Make a licence not count, until it is reinstated or revoked
+    ///
+    /// Logged, and in the next standing, which is signed at once.
     Suspend(ChangeArgs),
+    /// Make a suspended licence count again
+    ///
+    /// Logged, and in the next standing, which is signed at once. A licence that was revoked stays revoked.
     Reinstate(ChangeArgs),
     Renew(Renew),
     Bundle(Bundle),
@@ -177,11 +187,12 @@ pub struct Show {
     pub json: bool,
 }
 
-/// Change a licence's standing: logged, and in the next standing that is signed at once
+/// What `revoke`, `suspend` and `reinstate` ask for.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
   loadline license suspend 8a2e --reason \"under investigation\"
+  loadline license reinstate 8a2e --reason \"it was a false alarm\"
   loadline license revoke 8a2e --reason \"the weights were replaced\"")]
 pub struct ChangeArgs {
     /// Beginning of the licence's digest

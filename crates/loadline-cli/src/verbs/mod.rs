@@ -5,6 +5,9 @@ pub mod compare;
 pub mod compute;
 pub mod estimate;
 pub mod exam;
+pub mod gate;
+pub mod gate_audit;
+pub mod gate_key;
 pub mod key;
 pub mod license;
 pub mod log;
@@ -47,6 +50,7 @@ pub enum Verb {
     License(license::Args),
     Standing(standing::Args),
     Verify(verify::Args),
+    Gate(gate::Args),
 }
 
 /// Does it.
@@ -75,5 +79,6 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::License(args) => license::run(&args, ui),
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
+        Verb::Gate(args) => gate::run(&args, ui),
     }
 }

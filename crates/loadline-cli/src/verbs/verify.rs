@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use loadline_core::{Digest, Instant};
-use loadline_exam::{Anchor, Report, Status, verify};
+use loadline_exam::{Anchor, Report, Status, StepName, verify};
 use loadline_trust::{Envelope, ROOT_TYPE, Root};
 
 use crate::authority::{folder, roots};
@@ -73,8 +73,12 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
 /// Verifies a bundle in a file.
 ///
 /// # Errors
-/// When the file cannot be opened. Everything else is in the report.
+/// When it is a folder, or the file cannot be opened. Everything else is in the report.
 pub fn check(path: &Path, anchor: &Anchor) -> Result<Report> {
+    if path.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is a folder", path.display()))
+            .hint("give the file of a bundle: `loadline license bundle` writes one"));
+    }
     let file = File::open(path).map_err(|error| {
         Failure::because(Exit::Usage, format!("cannot read `{}`", path.display()), &error)
             .hint("give the path of a `license.bundle`")
@@ -88,13 +92,13 @@ fn root(text: &str) -> Result<Digest> {
     if !path.exists() {
         let text = if text.starts_with("sha256:") { text.to_owned() } else { format!("sha256:{text}") };
         return text.parse::<Digest>().map_err(|error| {
-            Failure::of(Exit::Usage, &error)
+            Failure::because(Exit::Usage, "`--root` names neither a file that is there nor a digest", &error)
                 .hint("`loadline authority show` prints the digest of an authority")
         });
     }
     let envelope = Envelope::parse(&folder::read(path)?);
-    let envelope = envelope.map_err(|error| folder::changed(path, &error))?;
-    let root: Root = envelope.json(ROOT_TYPE).map_err(|error| folder::changed(path, &error))?;
+    let envelope = envelope.map_err(|error| no_root(path, &error))?;
+    let root: Root = envelope.json(ROOT_TYPE).map_err(|error| no_root(path, &error))?;
     if root.version != 1 {
         let message = format!("`{}` is version {} of a root", path.display(), root.version);
         return Err(
@@ -102,6 +106,12 @@ fn root(text: &str) -> Result<Digest> {
         );
     }
     Ok(envelope.payload_digest())
+}
+
+fn no_root(path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let message = format!("`{}` is no file of a root", path.display());
+    Failure::because(Exit::TaskInvalid, message, error)
+        .hint("give version 1 of the authority's root, or its digest")
 }
 
 /// The checklist: a row for each step.
@@ -128,7 +138,11 @@ pub fn conclude(report: &Report, path: &Path, ui: &Ui) {
     if report.holds {
         let outcome = report.summary.outcome.map_or("nothing", decided::word);
         let answers = count(report.summary.samples, "answer");
-        ui.status("Verified", format_args!("`{shown}`: {outcome}, {answers} scored again"));
+        let decided = match report.step(StepName::Decision).status {
+            Status::Ok => "",
+            _ => " (not shown)",
+        };
+        ui.status("Verified", format_args!("`{shown}`: {outcome}{decided}, {answers} scored again"));
     } else {
         let failed = report.failed().map_or("a step", |step| step.name.name());
         ui.line(format_args!(

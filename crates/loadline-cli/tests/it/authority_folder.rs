@@ -158,6 +158,9 @@ fn each_step_says_what_it_needs() {
     let missing = bench.sandbox.run("exam commit policy.toml --authority nowhere --passphrase-file pass");
     assert_eq!(missing.code, 2, "{}", missing.text());
     assert_eq!(bench.sandbox.run("verify nowhere.bundle").code, 2);
+    let said = bench.sandbox.run("verify .");
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("`.` is a folder"), "{}", said.text());
     assert_eq!(bench.sandbox.run("verify pass").code, 30);
 }
 

@@ -79,7 +79,11 @@ fn wrong_passphrases_and_none() {
     sandbox.run("key show a.age --passphrase-file good").ok();
     for (line, code, message) in [
         ("key show a.age --passphrase-file wrong", 2, "the passphrase does not open `a.age`"),
-        ("key show a.age --passphrase-file empty", 2, "the passphrase is empty"),
+        (
+            "key show a.age --passphrase-file empty",
+            2,
+            "the first line of the passphrase file `empty` is empty",
+        ),
         ("key show a.age --passphrase-file missing", 40, "cannot read `missing`"),
         ("key new b -o b.age --passphrase-file short", 2, "fewer than 8 characters"),
         ("key show good", 40, "`good` is no key file"),

@@ -4,6 +4,7 @@
 
 mod authority_folder;
 mod bad_input;
+mod gate_files;
 mod help;
 mod interrupted;
 mod keys;

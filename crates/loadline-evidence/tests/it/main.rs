@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test helper may panic as a test may")]
 
 mod damage;
+mod endless;
 mod faults;
 mod golden;
 mod hostile;

@@ -92,6 +92,12 @@ impl Tally {
         counts
     }
 
+    /// The counts over the samples that are attested, when only what is shown counts: the others have no score.
+    pub fn shown_alone(&self, attested: &Counts) -> Counts {
+        let seen = self.sum(usize::try_from(attested.samples()).unwrap_or(usize::MAX));
+        Counts { unscored: attested.samples().saturating_sub(seen.scored), ..seen }
+    }
+
     /// Whether attested counts follow from the rows; where rows are withheld, whether they can.
     ///
     /// # Errors
@@ -109,6 +115,10 @@ impl Tally {
             return Err(format!("attested are {}, of {most} samples that are asked", shown(attested)));
         }
         let k = usize::try_from(n).unwrap_or(usize::MAX);
+        // An early stop is where the rows end: a row that is shown cannot be counted out.
+        if self.states.get(k).is_some_and(|next| *next != State::Missing) {
+            return Err(format!("attested are {}, and sample {k} has a row that is shown", shown(attested)));
+        }
         // A sample whose attempts failed may have been answered in a withheld row.
         let are = |wanted| self.states[..k].iter().filter(|state| **state == wanted).count() as u64;
         let (missing, failed) = (are(State::Missing), are(State::Failed));
@@ -189,6 +199,10 @@ mod tests {
             let error = seen.agrees(&wrong, 1).unwrap_err();
             assert!(error.starts_with("attested are"), "{error}");
         }
+        let early = tally(IntervalMethod::Anytime, &ALL);
+        let error = early.agrees(&attested(1, 2, 0), 1).unwrap_err();
+        assert!(error.contains("sample 2 has a row that is shown"), "{error}");
+        assert_eq!(seen.shown_alone(&attested(3, 4, 1)), attested(2, 3, 2));
         let two = tally(IntervalMethod::Wilson, &ALL[..3]);
         assert!(two.agrees(&attested(3, 4, 1), 1).is_err(), "two are missing, one is withheld");
     }

@@ -6,7 +6,7 @@ use loadline_core::model::Basis;
 use loadline_core::strict;
 use loadline_policy::decide::PolicyRef;
 use loadline_policy::license::Statement;
-use loadline_policy::{Ledger, Policy};
+use loadline_policy::{Decimal, Ledger, Policy};
 use loadline_trust::{Envelope, Role, RootChain};
 
 use super::list::{Not, wrong};
@@ -45,7 +45,29 @@ pub(super) fn policy(parts: &SmallParts) -> Result<(Policy, Digest), Not> {
     if policy.tests.len() > most || policy.tests.iter().any(|test| !(1..=MAX_SAMPLES).contains(&test.n)) {
         return Err(wrong(&name, format!("more than {most} tests, or a test of too many samples")));
     }
+    if let Some(what) = nonsense(&policy) {
+        return Err(wrong(&name, what));
+    }
     Ok((policy, Digest::of(bytes)))
+}
+
+/// What no policy may say, however it is signed: with it, anything could be shown.
+fn nonsense(policy: &Policy) -> Option<String> {
+    let shown = |id: &str| loadline_core::untrusted::one_line(id, 80);
+    let half = "0.5".parse::<Decimal>().ok();
+    for (at, test) in policy.tests.iter().enumerate() {
+        let id = shown(&test.id);
+        if half.as_ref().is_none_or(|half| test.confidence < *half) || test.confidence >= Decimal::one() {
+            return Some(format!("test `{id}`: {} is no confidence; 0.5 to below 1 is", test.confidence));
+        }
+        if !test.requirement.bound().is_fraction() {
+            return Some(format!("test `{id}`: {} is not a rate", test.requirement.bound()));
+        }
+        if policy.tests[..at].iter().any(|other| other.id == test.id) {
+            return Some(format!("two tests are called `{id}`"));
+        }
+    }
+    None
 }
 
 /// A manifest that can be read.
@@ -81,7 +103,10 @@ pub(super) fn registered(
         return Err(wrong(at, format!("its compute declaration is not {}", PartName::Compute)));
     }
     let what = match manifest {
-        Manifest::Weights(statement) => format!("{} files of weights", statement.predicate.resources.len()),
+        Manifest::Weights(statement) => match statement.predicate.resources.len() {
+            1 => "1 file of weights".to_owned(),
+            count => format!("{count} files of weights"),
+        },
         Manifest::Remote(_) => "a remote endpoint, by its own word".to_owned(),
     };
     Ok(format!("`{}`: {what}", manifest.name()))

@@ -63,6 +63,13 @@ impl Checklist {
         self.0.insert(name, (status, one_line(detail, MOST_CHARS)));
     }
 
+    /// Notes that a step that holds is not shown to hold; what was said of it stays.
+    pub(super) fn doubt(&mut self, name: StepName) {
+        if let Some((status, _)) = self.0.get_mut(&name).filter(|(status, _)| *status == Status::Ok) {
+            *status = Status::Skipped;
+        }
+    }
+
     /// Whether a step holds.
     pub(super) fn holds(&self, name: StepName) -> bool {
         self.0.get(&name).is_some_and(|(status, _)| *status == Status::Ok)

@@ -102,7 +102,7 @@ fn container(
     };
     let (read, whole) = records::read(reader, &known, list);
     *found = read;
-    facts.after_records(&parts, anchor, list);
+    facts.after_records(&parts, anchor, found, list);
     whole.map(|()| parts.iter().count() + 2 * found.tests())
 }
 
@@ -169,7 +169,7 @@ impl Facts {
         story.map(|_| ())
     }
 
-    fn after_records(&mut self, parts: &SmallParts, anchor: &Anchor, list: &mut Checklist) {
+    fn after_records(&mut self, parts: &SmallParts, anchor: &Anchor, found: &Found, list: &mut Checklist) {
         let ledger = self.ledger.as_ref().map(|(ledger, _)| ledger);
         let policy = self.policy.as_ref().map(|(policy, _)| policy);
         let scope = list.step(StepName::Scope, || {
@@ -187,8 +187,13 @@ impl Facts {
             let scope = need(scope.as_ref(), StepName::Scope)?;
             let sign_offs = need(sign_offs.as_ref(), StepName::SignOffs)?;
             let story = need(self.story.as_ref(), StepName::Order)?;
+            let shown = found.shown_alone(exam);
+            let exam = (exam, shown.as_ref());
             outcome::decided(parts, need(policy, StepName::Policy)?, story, exam, (scope, sign_offs))
         });
+        if self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some()) {
+            list.doubt(StepName::Decision);
+        }
         self.license = list.step(StepName::License, || {
             let decided = need(self.decided.as_ref(), StepName::Decision)?;
             let chain = need(self.chain.as_ref(), StepName::Roots)?;
@@ -250,11 +255,33 @@ impl Facts {
     fn cannot_show(&self, anchor: &Anchor) -> Vec<String> {
         let remote =
             self.story.as_ref().is_some_and(|story| story.registration.1.identity != Basis::Verified);
+        let files = match self.manifest.as_ref().map(|(manifest, _)| manifest) {
+            Some(Manifest::Weights(statement)) => statement.predicate.resources.len(),
+            _ => 0,
+        };
+        let decides = self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some());
         let said = [
-            (true, "that no attempt was left out: a monitor of the whole log sees every start"),
-            (true, "that the authority kept its secret until the exam was over"),
+            (
+                decides,
+                "that the decision is this one: withheld rows decide it, and their scores are only attested",
+            ),
+            (
+                true,
+                "that no attempt was left out: a monitor of the whole log sees every published start, not what the \
+                 authority tried before it published, nor the same weights under another name or policy",
+            ),
+            (
+                true,
+                "that the authority, who knows its secret, kept it until the exam was over and chose no questions by it",
+            ),
+            (true, "that nobody refused to sign: the authority says which sign-offs there are"),
+            (true, "that the witnesses are independent of the authority, whose root names them"),
             (true, "that the program which asked the model asked nothing else of it, and asked it at all"),
             (anchor.root.is_none(), "that this is the authority you mean: pin its root"),
+            (
+                files > 1 && !remote,
+                "anything of the registered files besides the one that the records say answered",
+            ),
             (remote, "that the endpoint serves the model that it names"),
         ];
         said.iter().filter(|(applies, _)| *applies).map(|(_, text)| (*text).to_owned()).collect()

@@ -56,7 +56,10 @@ pub(super) fn sign_offs(
         let sign_off = SignOffStatement::accept(bytes, root, story.finish.1.attestation);
         sign_offs.push(sign_off.map_err(|error| wrong(name, error))?);
     }
-    let detail = format!("{} sign-offs", sign_offs.len());
+    let detail = match sign_offs.len() {
+        1 => "1 sign-off".to_owned(),
+        count => format!("{count} sign-offs"),
+    };
     Ok((sign_offs, detail))
 }
 
@@ -64,6 +67,8 @@ pub(super) fn sign_offs(
 pub(super) struct Decided {
     pub case: Case,
     pub decision: Decision,
+    /// What it is when only what is shown counts, where withheld rows make it another.
+    pub shown_alone: Option<Outcome>,
 }
 
 /// The decision that is in the bundle, for stage and moment; its bytes must be those that are made again.
@@ -71,7 +76,7 @@ pub(super) fn decided(
     parts: &SmallParts,
     policy: &Policy,
     story: &Story,
-    exam: &Exam,
+    (exam, shown): (&Exam, Option<&Exam>),
     (scope, sign_offs): (&[ScopeVerdict], &[SignOff]),
 ) -> Result<(Decided, String), Not> {
     let name = PartName::Decision;
@@ -100,8 +105,17 @@ pub(super) fn decided(
     if said.now < story.finish.1.at {
         return Err(wrong(&name, "it was made before the exam ended"));
     }
-    let detail = format!("{} for stage {}, byte for byte", decision.outcome, decision.stage);
-    Ok((Decided { case, decision }, detail))
+    let mut detail = format!("{} for stage {}, byte for byte", decision.outcome, decision.stage);
+    let shown = shown.map(|exam| case::case(&Hearing { exam, ..hearing })).transpose();
+    let shown = shown.map_err(|error| wrong(PartName::Attestation, error))?;
+    let shown = shown.map(|case| decide(policy, &case)).transpose().map_err(|error| wrong(&name, error))?;
+    let shown_alone = shown.map(|shown| shown.outcome).filter(|outcome| *outcome != decision.outcome);
+    if let Some(alone) = shown_alone {
+        detail.push_str(&format!(
+            ", if the withheld rows are as the examiner attests; by what is shown it is {alone}"
+        ));
+    }
+    Ok((Decided { case, decision, shown_alone }, detail))
 }
 
 /// The licence: what the decision says and nothing else, signed and logged.
@@ -159,7 +173,9 @@ fn no_license(story: &Story, decision: &Decision) -> Not {
         return wrong(format!("log entry {index}"), "it logs a licence that is not in the bundle");
     }
     match decision.outcome {
-        Outcome::Allow => Not::Looked("no licence was issued, although the decision allows one".to_owned()),
+        Outcome::Allow => {
+            Not::Looked("the bundle has no licence, although the decision allows one".to_owned())
+        }
         other => Not::Looked(format!("no licence: the decision is {other}")),
     }
 }

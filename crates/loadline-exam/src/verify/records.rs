@@ -1,5 +1,6 @@
 //! The records: read once each, recomputed while they are read.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use loadline_core::model::{Basis, ModelIdentity};
@@ -11,7 +12,7 @@ use loadline_policy::policy::Source;
 
 use super::list::{Checklist, Not, need};
 use super::report::{Status, StepName, WithheldRows};
-use crate::attest::{Exam, Examined};
+use crate::attest::{Counts, Exam, Examined};
 use crate::bundle::{BundleError, NextRecord, Reader};
 use crate::manifest::Manifest;
 use crate::rescore::{MAX_ROW_BYTES, Recount, SuiteTest, recount};
@@ -38,6 +39,8 @@ pub(super) struct Found {
     asked_by: Option<(ModelRef, ModelIdentity)>,
     rows: u64,
     tests: usize,
+    /// Of tests with withheld rows: the counts when only what is shown counts.
+    shown: BTreeMap<String, Counts>,
 }
 
 impl Found {
@@ -48,6 +51,24 @@ impl Found {
     /// How many records there were.
     pub(super) fn tests(&self) -> usize {
         self.tests
+    }
+
+    /// Who answered, by the records' own word, and how it was set up.
+    fn answered(&self) -> String {
+        let Some((model, identity)) = &self.asked_by else { return String::new() };
+        let set: Vec<_> = identity.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let set = if set.is_empty() { String::new() } else { format!(", with {}", set.join(", ")) };
+        let weights = identity.weights.map(|weights| format!(" from {weights}")).unwrap_or_default();
+        format!("; they say that `{model}` answered{weights}{set}")
+    }
+
+    /// The exam when only what is shown counts; none when all of it is shown.
+    pub(super) fn shown_alone(&self, exam: &Exam) -> Option<Exam> {
+        let mut exam = exam.clone();
+        for test in &mut exam.tests {
+            test.counts = self.shown.get(&test.test).copied().unwrap_or(test.counts);
+        }
+        (!self.shown.is_empty()).then_some(exam)
     }
 
     fn first(&self, step: StepName) -> Option<&str> {
@@ -166,10 +187,36 @@ fn content(read: &mut Found, examined: &Examined, counted: &Recount) {
     if let Some(fault) = &counted.score_fault {
         read.fault(StepName::Scores, fault);
     }
+    if let Err(what) = when(examined, counted) {
+        read.fault(StepName::Records, format!("test `{}`: {what}", examined.test));
+    }
     let withheld = counted.record.withheld.len() as u64;
+    if withheld > 0 {
+        read.shown.insert(examined.test.clone(), counted.tally.shown_alone(&examined.counts));
+    }
     if let Err(what) = counted.tally.agrees(&examined.counts, withheld) {
         read.fault(StepName::Counts, format!("test `{}`: {what}", examined.test));
     }
+}
+
+/// The longest time between the last answer and the attested end of a test, in seconds: how old evidence is is counted in
+/// days from that end.
+const MOST_IDLE_S: u64 = 86_400;
+
+/// The rows were asked when the examiner attests it.
+fn when(examined: &Examined, counted: &Recount) -> Result<(), String> {
+    let Some((first, last)) = counted.asked_ms.map(|(first, last)| (first / 1000, last / 1000)) else {
+        return Ok(());
+    };
+    let (started, finished) = (examined.started, examined.finished);
+    if first < started.seconds() || last > finished.seconds() {
+        return Err(format!("it has rows from before {started} or after {finished}, when it was asked"));
+    }
+    // The last rows may be among the withheld ones.
+    if counted.record.withheld.is_empty() && finished.seconds() - last > MOST_IDLE_S {
+        return Err(format!("it is attested to end at {finished}, more than a day after its last answer"));
+    }
+    Ok(())
 }
 
 /// All records are of one model, and it is the registered one.
@@ -196,6 +243,9 @@ fn is_model(manifest: &Manifest, identity: Basis, spec: &EvalSpec) -> Result<(),
                 }
                 None if identity == Basis::Verified => {
                     Err("nothing says that the registered weights answered".to_owned())
+                }
+                Some(_) if identity == Basis::Verified && spec.identity.settings.contains_key("base_url") => {
+                    Err("an endpoint answered, and nobody can verify which weights it serves".to_owned())
                 }
                 Some(_) if identity == Basis::Verified && spec.identity.basis != Basis::Verified => {
                     Err("the weights that answered are not verified, and were registered as such".to_owned())
@@ -230,11 +280,11 @@ fn judge(known: &Known<'_>, read: &Found, list: &mut Checklist) {
             return Err(Not::Wrong(what));
         }
         need(known.manifest, StepName::Model)?;
-        Ok(((), format!("{} records, {} rows, sealed", read.tests, read.rows)))
+        Ok(((), format!("{} records, {} rows, sealed{}", read.tests, read.rows, read.answered())))
     });
     let fixed = match read.fixed.as_slice() {
         [] => String::new(),
-        tests => format!("; fixed questions, not made again: {}", tests.join(", ")),
+        tests => format!("; fixed questions, not made, scored or counted again: {}", tests.join(", ")),
     };
     let withheld: usize = read.withheld.iter().map(|rows| rows.rows.len()).sum();
     let left_out = if withheld == 0 { String::new() } else { format!("; {withheld} rows are withheld") };

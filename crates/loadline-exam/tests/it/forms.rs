@@ -98,7 +98,8 @@ fn withhold(log: &[u8], rows: &[usize]) -> Vec<u8> {
     out
 }
 
-fn withheld(plan: &Plan, test: usize, rows: &[usize]) -> Fixture {
+/// A fixture with these rows of one test withheld.
+pub fn withheld(plan: &Plan, test: usize, rows: &[usize]) -> Fixture {
     let mut fixture = make(plan).unwrap();
     let run = fixture.contents.records[test].run;
     let log = fixture.logs.get_mut(&run).unwrap();

@@ -3,6 +3,8 @@
 
 mod attacks;
 mod bytes;
+mod dishonest;
 mod forms;
 mod good;
+mod python;
 mod support;

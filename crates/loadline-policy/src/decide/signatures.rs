@@ -44,8 +44,8 @@ pub(super) fn count(rules: &[SignOffRule], policy: &Policy, digest: Digest, case
 
 /// For this model, stage and policy; neither from the future nor too old.
 fn counts(sign_off: &SignOff, policy: &Policy, digest: Digest, case: &Case) -> bool {
-    let fresh =
-        sign_off.at <= case.now && case.now.seconds() - sign_off.at.seconds() <= policy.max_age_days * DAY_S;
+    let fresh = sign_off.at <= case.now
+        && case.now.seconds() - sign_off.at.seconds() <= policy.max_age_days.saturating_mul(DAY_S);
     let same = sign_off.subject == case.subject && sign_off.stage == case.stage && sign_off.policy == digest;
     // A refusal does not grow old while its model is the same.
     same && (fresh || (!sign_off.approves && sign_off.at <= case.now))

@@ -83,7 +83,7 @@ fn usable(policy: &Policy, case: &Case, test: &Test, evidence: &Evidence) -> Res
         return plain(format!("the record was sealed at {}, after this decision", evidence.finished));
     }
     let age_s = case.now.seconds() - evidence.finished.seconds();
-    if age_s > policy.max_age_days * DAY_S {
+    if age_s > policy.max_age_days.saturating_mul(DAY_S) {
         let found = format!("{} days", age_s / DAY_S);
         let required = format!("at most {} days", policy.max_age_days);
         return Err((format!("the evidence is {found} old"), Some((found, required))));

@@ -48,8 +48,9 @@ fn rules(policy: &Policy) -> Vec<String> {
     };
     vec![
         format!(
-            "Where {} say out, {below}; in and indeterminate ask everything.",
-            policy.scope.laws.join(" and ")
+            "Where {} {} out, {below}; in and indeterminate ask everything.",
+            policy.scope.laws.join(" and "),
+            if policy.scope.laws.len() == 1 { "says" } else { "say" },
         ),
         format!("That this is that model may rest on: {}.", identity.join(", ")),
         attempts,

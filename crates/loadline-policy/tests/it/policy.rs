@@ -168,7 +168,7 @@ fn differences_say_which_ask_less() {
 fn explained_in_plain_words() {
     let words = explain(&small());
     for expected in [
-        "Where eu-ai-act-1e25 say out, only what is marked light is asked; in and indeterminate ask everything.",
+        "Where eu-ai-act-1e25 says out, only what is marked light is asked; in and indeterminate ask everything.",
         "Each test may be tried 2 times; each try is held to more",
         "Test leaks (misuse, critical severity): the upper bound of leaked over 200 samples of suite secret-keeping, \
          generate, levels 1 must be at most 0.05 (exact, at confidence 0.95, 0.975 for each try).",

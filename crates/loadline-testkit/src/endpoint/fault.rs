@@ -45,6 +45,10 @@ pub enum Fault {
     Refusal,
     /// The good protocol, but the provider withheld the answer.
     ContentFilter,
+    /// A stream that never ends: an event, then another after each pause. It ends when the client leaves.
+    Endless(Duration),
+    /// A stream with usage in it, of this many tokens, whatever was written.
+    Lies(u64),
     /// Exactly this.
     Raw {
         /// HTTP status.

@@ -30,6 +30,8 @@ pub enum Api {
     Completions,
     /// `/v1/messages`
     Messages,
+    /// `/v1/embeddings`
+    Embeddings,
 }
 
 /// One request for an answer.
@@ -93,6 +95,10 @@ pub struct Counters {
     pub max_concurrent: usize,
     /// TCP connections accepted.
     pub connections: usize,
+    /// Endless streams under way now.
+    pub streams: usize,
+    /// Endless streams that the client left.
+    pub streams_left: usize,
 }
 
 /// How completions treat `echo` with `logprobs`.
@@ -269,6 +275,25 @@ impl FakeEndpoint {
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.shared.memory().counters
+    }
+
+    /// Waits until what happened is as told: without a clock, but for half a minute at most.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    #[expect(clippy::panic, reason = "a test cannot go on without what it waits for")]
+    pub fn wait_until(&self, told: impl Fn(&Counters) -> bool) -> Counters {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let counters = self.counters();
+            if told(&counters) {
+                return counters;
+            }
+            if std::time::Instant::now() > deadline {
+                panic!("the endpoint never came to what was waited for: {counters:?}");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Every HTTP request so far, in the order of arrival.

@@ -28,6 +28,14 @@ pub(super) fn models(behaviour: &Builder) -> Reply {
     Reply::json(200, &json!({ "object": "list", "data": data }))
 }
 
+/// `POST /v1/embeddings`
+pub(super) fn embeddings(ask: &Ask) -> Reply {
+    let read = ask.body["input"].as_str().map_or(0, |text| tokenize(text).len());
+    let data = json!([{ "object": "embedding", "index": 0, "embedding": [0.5, -0.25] }]);
+    let usage = json!({ "prompt_tokens": read, "total_tokens": read });
+    Reply::json(200, &json!({ "object": "list", "data": data, "model": ask.model, "usage": usage }))
+}
+
 /// What the model wrote and why it stopped.
 pub(super) struct Written {
     pub(super) text: String,
@@ -61,7 +69,10 @@ pub(super) fn answer(behaviour: &Builder, ask: &Ask, fault: Option<&Fault>) -> R
     }
     let written = limit(&(behaviour.answer)(ask), &body["stop"], max_tokens);
     let thought = behaviour.reasoning.as_ref().filter(|_| ask.api == Api::Chat);
-    let usage = usage(&ask.prompt, &written.text, thought.map_or("", String::as_str));
+    let mut usage = usage(&ask.prompt, &written.text, thought.map_or("", String::as_str));
+    if let Some(Fault::Lies(tokens)) = fault {
+        usage = json!({ "prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1 });
+    }
     if body["stream"] == true {
         return stream(ask, fault, &written, thought, &usage);
     }

@@ -1,6 +1,7 @@
 //! A reply before it becomes HTTP.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
 use serde_json::{Value, json};
+
+use super::{Api, Shared};
 
 /// A body that may break on purpose.
 pub(super) type Body = BoxBody<Bytes, std::io::Error>;
@@ -23,12 +26,14 @@ pub(super) struct Reply {
     pub(super) pause: Duration,
     /// The connection ends before the last piece.
     pub(super) cut: bool,
+    /// An event again and again, with this pause, instead of the pieces.
+    pub(super) endless: Option<Duration>,
 }
 
 impl Reply {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { status, headers, pieces: vec![body.into()], pause: Duration::ZERO, cut: false }
+        Self { status, headers, pieces: vec![body.into()], pause: Duration::ZERO, cut: false, endless: None }
     }
 
     pub(super) fn json(status: u16, body: &Value) -> Self {
@@ -59,7 +64,7 @@ impl Reply {
     }
 
     pub(super) fn into_http(self) -> Response<Body> {
-        let Self { status, headers, mut pieces, pause, cut } = self;
+        let Self { status, headers, mut pieces, pause, cut, endless: _ } = self;
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(name, value);
@@ -101,6 +106,44 @@ fn stream_sync<S: stream::Stream + Send>(stream: S) -> impl stream::Stream<Item 
     stream::poll_fn(move |context| {
         cell.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut().poll_next(context)
     })
+}
+
+/// Counts an endless stream while it is there.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut memory = self.0.memory();
+        memory.counters.streams -= 1;
+        memory.counters.streams_left += 1;
+    }
+}
+
+/// See [`super::Fault::Endless`].
+pub(super) fn endless(api: Api, pause: Duration, shared: Arc<Shared>) -> Response<Body> {
+    shared.memory().counters.streams += 1;
+    let counted = Counted(shared);
+    let event = match api {
+        Api::Messages => {
+            r#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"word "}}"#
+        }
+        _ => r#"data: {"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}"#,
+    };
+    let event = Bytes::from(format!("{event}\n\n"));
+    let events = stream::unfold(0_u64, move |sent| {
+        let (event, _) = (event.clone(), &counted);
+        async move {
+            if sent > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            Some((Ok(Frame::data(event)), sent + 1))
+        }
+    });
+    let mut response = Response::new(StreamBody::new(stream_sync(events)).boxed());
+    let kind = hyper::header::HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    response
 }
 
 fn infallible(never: Infallible) -> std::io::Error {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
-use super::reply::{Body, Reply};
+use super::reply::{self, Body, Reply};
 use super::{Api, Ask, Seen, Shared, anthropic, openai};
 
 /// Serves until `stopped`.
@@ -74,10 +74,15 @@ async fn respond(
         ("POST", "/v1/chat/completions") => Api::Chat,
         ("POST", "/v1/completions") => Api::Completions,
         ("POST", "/v1/messages") => Api::Messages,
+        ("POST", "/v1/embeddings") => Api::Embeddings,
         ("GET", "/v1/models") => return Ok(openai::models(&shared.behaviour).into_http()),
         _ => return Ok(Reply::error(404, "not_found", "no such path").into_http()),
     };
-    answer(&shared, &socket, api, &seen).await.map(Reply::into_http)
+    let reply = answer(&shared, &socket, api, &seen).await?;
+    Ok(match reply.endless {
+        Some(pause) => reply::endless(api, pause, shared),
+        None => reply.into_http(),
+    })
 }
 
 async fn answer(shared: &Shared, socket: &TcpStream, api: Api, seen: &Seen) -> Result<Reply, std::io::Error> {
@@ -89,6 +94,11 @@ async fn answer(shared: &Shared, socket: &TcpStream, api: Api, seen: &Seen) -> R
         tokio::time::sleep(shared.behaviour.latency).await;
     }
     let fault = (shared.behaviour.fault)(&ask);
+    if let Some(Fault::Endless(pause)) = fault {
+        let mut reply = Reply::new(200, "text/event-stream", "");
+        reply.endless = Some(pause);
+        return Ok(reply);
+    }
     if fault.is_some() {
         shared.memory().counters.faults += 1;
     }
@@ -109,6 +119,7 @@ async fn answer(shared: &Shared, socket: &TcpStream, api: Api, seen: &Seen) -> R
     let good = match refused(shared, seen, &ask) {
         Some(refusal) => return Ok(refusal),
         None if api == Api::Messages => anthropic::answer(&shared.behaviour, &ask, fault.as_ref()),
+        None if api == Api::Embeddings => openai::embeddings(&ask),
         None => openai::answer(&shared.behaviour, &ask, fault.as_ref()),
     };
     let is_answer = good.status == 200 && fault.as_ref().is_none_or(Fault::is_answered);

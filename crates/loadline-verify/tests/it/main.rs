@@ -51,6 +51,9 @@ fn what_it_cannot_read_is_named() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("error: cannot read `no-such.bundle`: "), "{text}");
     assert!(text.contains("hint: "), "{text}");
+    let output = run(&["."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("`.` is a folder"));
     assert_eq!(run(&["--help"]).status.code(), Some(0));
     assert_eq!(run(&[]).status.code(), Some(2));
 }

@@ -85,7 +85,8 @@ fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: 
             "`loadline license bundle` writes the evidence as one file that anybody can verify".to_owned()
         }
         None => format!(
-            "`loadline license bundle --exam {}` writes the evidence and this decision as one file",
+            "`loadline license bundle --exam {}` writes the evidence and this decision as one file; if only signatures \
+             are missing, get them with `loadline license sign` and decide again",
             &sitting.exam().hex()[..12]
         ),
     });

@@ -12,7 +12,7 @@ use loadline_tlog::{Checkpoint, Note, TileReader, VerifierKey};
 use serde_json::json;
 
 use self::story::Story;
-use super::{Trust, log_in};
+use super::{Trust, log_in, must_be_folder};
 use crate::authority::publish::disk_failure;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -43,6 +43,7 @@ pub struct Fsck {
 
 /// See [`Fsck`].
 pub fn run(args: &Fsck, ui: &Ui) -> Result {
+    must_be_folder(&args.dir)?;
     let (dir, authority) = log_in(&args.dir);
     let policy = args.trust.policy(authority)?;
     let keys: Vec<VerifierKey> = policy.logs().iter().map(|log| log.key.clone()).collect();

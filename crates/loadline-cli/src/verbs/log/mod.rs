@@ -96,6 +96,15 @@ fn log_in(folder: &Path) -> (PathBuf, Option<&Path>) {
     if is_authority { (folder.join("log"), Some(folder)) } else { (folder.to_owned(), None) }
 }
 
+/// Refuses what is no folder before anything else is asked of the user.
+fn must_be_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::TaskInvalid, format!("there is no log in {}: it is no folder", path.display()))
+        .hint("give the folder of a log, or of an authority"))
+}
+
 fn read_policy(path: &Path) -> Result<Policy> {
     use std::io::Read as _;
     let shown = path.display().to_string();

@@ -13,7 +13,7 @@ use loadline_tlog::{Checkpoint, ConsistencyProof, Finding, Monitor as Watcher, N
 
 use self::keep::Kept;
 use self::place::Watched;
-use super::{Trust, log_in};
+use super::{Trust, log_in, must_be_folder};
 use crate::control::{Control, Respond, Watch};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -53,6 +53,9 @@ pub struct Monitor {
 /// See [`Monitor`].
 pub fn run(args: &Monitor, ui: &Ui) -> Result {
     let is_url = args.log.starts_with("http://") || args.log.starts_with("https://");
+    if !is_url {
+        must_be_folder(args.log.as_ref())?;
+    }
     let (folder, authority) = log_in(args.log.as_ref());
     let policy = args.trust.policy(authority.filter(|_| !is_url))?;
     let watched = if is_url { Watched::url(&args.log)? } else { Watched::folder(folder) };
@@ -206,7 +209,7 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
         'h' => 3600,
         _ => return Err(wrong()),
     };
-    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
     let seconds = number.checked_mul(factor).filter(|seconds| (1..=86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }

@@ -1,0 +1,143 @@
+//! `loadline gate`: serve, check; its keys and its audit log have files of their own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loadline_gate::run::{self, Notice, Outside, Running, StartError};
+use loadline_gate::upstream::Plain;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::watch;
+
+use crate::documents;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::ui::Ui;
+use crate::verbs::{gate_audit, gate_key};
+
+/// Serve models under licence: only what a fresh licence allows, to whom it allows it, until it is stopped
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: GateVerb,
+}
+
+/// What to do with a gate.
+#[derive(clap::Subcommand)]
+pub enum GateVerb {
+    Serve(Serve),
+    Check(Check),
+    Key(gate_key::Args),
+    Audit(gate_audit::Args),
+}
+
+/// Serve until SIGTERM or ctrl-c; SIGHUP reads the configuration again
+///
+/// Requests under way when it ends come to their end first.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  loadline gate serve gate.toml
+  loadline gate check gate.toml && systemctl reload loadline-gate")]
+pub struct Serve {
+    /// The configuration
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// Threads; as many as there are cores by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub threads: Option<u16>,
+}
+
+/// Check a configuration and every file that it names, and say all that is wrong
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  loadline gate check gate.toml")]
+pub struct Check {
+    /// The configuration
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+}
+
+/// See [`Args`].
+pub fn run(args: &Args, ui: &Ui) -> Result {
+    match &args.verb {
+        GateVerb::Serve(args) => serve(args, ui),
+        GateVerb::Key(args) => gate_key::run(args, ui),
+        GateVerb::Audit(args) => gate_audit::run(args, ui),
+        GateVerb::Check(args) => {
+            let (config, _) =
+                run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
+            let models = crate::ui::count(config.models.len() as u64, "model");
+            ui.status("Checked", format_args!("`{}`: {models}", args.config.display()));
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn outside(ui: &Ui) -> Outside {
+    let ui = ui.clone();
+    Outside {
+        environment: Arc::new(|name| std::env::var(name).ok()),
+        random: Arc::new(|buffer| getrandom::fill(buffer).map_err(std::io::Error::other)),
+        dial: Arc::new(Plain),
+        notice: Arc::new(move |notice| match notice {
+            Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
+            Notice::NoStanding(why, hint) => ui.warning(format_args!("{why} ({hint})")),
+            Notice::Reloaded(what) => ui.status("Reloaded", what),
+            Notice::NotReloaded(why) => {
+                ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))
+            }
+        }),
+    }
+}
+
+fn serve(args: &Serve, ui: &Ui) -> Result {
+    let (end, ending) = watch::channel(false);
+    let (again, reload) = watch::channel(0);
+    watch_signals(end, again).map_err(|error| Failure::io("cannot watch signals", &error))?;
+    let running = Running::open(&args.config, outside(ui)).map_err(|error| wrong(&args.config, &error))?;
+    let failure = |error: std::io::Error| Failure::io("cannot serve", &error);
+    let (public, admin) = running.addresses().map_err(failure)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(usize::from(threads));
+    }
+    let runtime = runtime.enable_all().build().map_err(failure)?;
+    ui.status("Listening", format_args!("on http://{public}"));
+    if let Some(admin) = admin {
+        ui.status("Listening", format_args!("on http://{admin} for the operator"));
+    }
+    runtime.block_on(running.serve(ending, reload)).map_err(failure)?;
+    ui.status("Ended", "every request came to its end");
+    Ok(Exit::Ok)
+}
+
+/// SIGHUP reads the configuration again; SIGTERM and ctrl-c end in good order, and a second one ends at once.
+fn watch_signals(end: watch::Sender<bool>, again: watch::Sender<u64>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                again.send_modify(|times| *times += 1);
+            } else if end.send_replace(true) {
+                // Nothing durable is lost: what was under way is settled at the next start.
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn wrong(path: &Path, error: &StartError) -> Failure {
+    match error {
+        StartError::Config(problems) => {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            documents::wrong_in(&path.display().to_string(), problems, "gate-config", &text)
+        }
+        StartError::Ledger(error) if error.is_tampered() => {
+            Failure::of(Exit::EvidenceInvalid, error).hint(error.hint())
+        }
+        other => Failure::of(Exit::TaskInvalid, other).hint(other.hint()),
+    }
+}

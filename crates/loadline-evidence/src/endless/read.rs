@@ -1,0 +1,170 @@
+//! Reading an endless log, and showing that one row is in it. Works while a process writes it.
+
+use std::path::Path;
+
+use loadline_core::Digest;
+use loadline_tlog::{Hash, Tree, node_hash};
+
+use super::{LogMark, segment, walk};
+use crate::disk::Disk;
+use crate::error::RecordError;
+use crate::scan::Tail;
+
+/// One row of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRow<'a> {
+    /// Its number, from 0.
+    pub number: u64,
+    /// Its RFC 6962 leaf hash.
+    pub leaf: Digest,
+    /// Its JSON.
+    pub payload: &'a [u8],
+    /// Whether it is the first of a segment.
+    pub begins_segment: bool,
+}
+
+/// What a log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRead {
+    /// The name of the log.
+    pub name: String,
+    /// All rows, and the root over them.
+    pub mark: LogMark,
+    /// Rows counted by the last checkpoint.
+    pub checkpointed: u64,
+    /// How many segments were read.
+    pub segments: u64,
+    /// Bytes at the end that are no whole row: the next writer cuts them.
+    pub torn_bytes: u64,
+}
+
+/// Whether a folder has a log.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, RecordError> {
+    Ok(!segment::list(disk, dir)?.is_empty())
+}
+
+/// Reads a log from the segment on that holds row `from`, gives every row there to `visit`, which may find fault with
+/// it, and checks every byte: each frame, each checkpoint, what each segment says of those before it, and that the log has
+/// what `known` says, where that is not before the first row read. From row 0, that is everything.
+///
+/// # Errors
+/// [`RecordError::Damaged`] with the place when anything differs, [`RecordError::Missing`] when there is no log;
+/// otherwise when it cannot be read.
+pub fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    from: u64,
+    known: Option<LogMark>,
+    mut visit: impl FnMut(LogRow<'_>) -> Result<(), String>,
+) -> Result<LogRead, RecordError> {
+    let firsts = segment::list(disk, dir)?;
+    if from == 0 && firsts.first().is_some_and(|first| *first > 0) {
+        let what = "the first segment of the log is not there".to_owned();
+        return Err(crate::Damage { file: dir.to_path_buf(), offset: None, row: Some(0), what }.into());
+    }
+    let walked = walk::walk(disk, dir, &firsts, from, known, &mut |_, row| visit(row))?;
+    let torn_bytes = match walked.tail {
+        Tail::Whole => 0,
+        Tail::Torn { bytes } => bytes,
+    };
+    Ok(LogRead {
+        name: walked.name,
+        mark: LogMark { rows: walked.tree.size(), root: Digest(walked.tree.root()) },
+        checkpointed: walked.checkpointed,
+        segments: walked.segments,
+        torn_bytes,
+    })
+}
+
+/// A row with what shows that it is in a log of some size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPath {
+    /// The row's JSON.
+    pub payload: Vec<u8>,
+    /// Its leaf hash.
+    pub leaf: Digest,
+    /// The sibling hashes from the leaf up to the root (RFC 9162, section 2.1.3).
+    pub path: Vec<Digest>,
+    /// The size and the root that it leads to.
+    pub mark: LogMark,
+}
+
+/// Shows that a row is among the first `size` rows. Reads from the row's segment on.
+///
+/// # Errors
+/// [`RecordError::NoRow`] when the row is not among them, or the log has fewer; otherwise as [`read`].
+pub fn prove(disk: &dyn Disk, dir: &Path, row: u64, size: u64) -> Result<RowPath, RecordError> {
+    let firsts = segment::list(disk, dir)?;
+    let mut climb: Option<Climb> = None;
+    let mut payload = Vec::new();
+    walk::walk(disk, dir, &firsts, row, None, &mut |before, seen| {
+        let climb = climb.get_or_insert_with(|| Climb::from(before));
+        if seen.number < size {
+            climb.push(seen.leaf.0, seen.number == row);
+        }
+        if seen.number == row {
+            payload = seen.payload.to_vec();
+        }
+        Ok(())
+    })?;
+    let (leaf, size_read, root, path) =
+        climb.and_then(Climb::finish).ok_or(RecordError::NoRow { row, rows: size })?;
+    if size_read != size {
+        return Err(RecordError::NoRow { row: size, rows: size_read });
+    }
+    let path = path.into_iter().map(Digest).collect();
+    Ok(RowPath { payload, leaf: Digest(leaf), path, mark: LogMark { rows: size, root: Digest(root) } })
+}
+
+/// A tree that notes the siblings of one leaf as they come. Its stack has the perfect subtrees from left to right, as
+/// [`Tree`]'s, and which of them holds the leaf.
+struct Climb {
+    size: u64,
+    stack: Vec<(Hash, bool)>,
+    leaf: Option<Hash>,
+    path: Vec<Hash>,
+}
+
+impl Climb {
+    fn from(before: &Tree) -> Self {
+        let stack = before.edge().iter().map(|hash| (*hash, false)).collect();
+        Self { size: before.size(), stack, leaf: None, path: Vec::new() }
+    }
+
+    fn push(&mut self, leaf: Hash, wanted: bool) {
+        if wanted {
+            self.leaf = Some(leaf);
+        }
+        let mut node = (leaf, wanted);
+        for _ in 0..self.size.trailing_ones() {
+            if let Some(left) = self.stack.pop() {
+                node = self.join(left, node);
+            }
+        }
+        self.stack.push(node);
+        self.size += 1;
+    }
+
+    fn join(&mut self, left: (Hash, bool), right: (Hash, bool)) -> (Hash, bool) {
+        if left.1 {
+            self.path.push(right.0);
+        }
+        if right.1 {
+            self.path.push(left.0);
+        }
+        (node_hash(&left.0, &right.0), left.1 || right.1)
+    }
+
+    /// The leaf, the size, the root and the path; `None` when the leaf did not come.
+    fn finish(mut self) -> Option<(Hash, u64, Hash, Vec<Hash>)> {
+        let leaf = self.leaf?;
+        let mut root = self.stack.pop()?;
+        while let Some(left) = self.stack.pop() {
+            root = self.join(left, root);
+        }
+        Some((leaf, self.size, root.0, self.path))
+    }
+}

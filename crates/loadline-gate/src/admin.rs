@@ -1,0 +1,199 @@
+//! The operator's own door: health, figures, reload, and orders to stop. It listens on a loopback address only.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use loadline_core::Digest;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::caller;
+use crate::gate::{Gate, Ordered};
+use crate::ledger::StopError;
+
+/// The largest order.
+const MAX_ORDER_BYTES: usize = 256 << 10;
+/// Most connections at once.
+const CONNECTIONS: usize = 64;
+/// Longest wait for a head or an order.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads the configuration again. What it came to, or why it stays as it was.
+pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+
+/// The operator's door.
+#[derive(Clone)]
+pub struct Admin {
+    gate: Arc<Gate>,
+    /// SHA-256 of the operator's key.
+    key: Digest,
+    reload: Reload,
+}
+
+impl Admin {
+    /// A door with this key.
+    pub fn new(gate: Arc<Gate>, key: &str, reload: Reload) -> Self {
+        Self { gate, key: caller::hash(key), reload }
+    }
+
+    /// Serves until `ending` says so.
+    pub async fn serve(self, listener: TcpListener, mut ending: watch::Receiver<bool>) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let accept = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                (listener.accept().await, permit)
+            };
+            let (accepted, permit) = tokio::select! {
+                _ = ending.wait_for(|ends| *ends) => return,
+                accepted = accept => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            let admin = self.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let admin = admin.clone();
+                    async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                });
+                let mut builder = http1::Builder::new();
+                builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+                // Who breaks off ends the connection and nothing else.
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        match (request.method(), path.as_str()) {
+            (&Method::GET, "/health") => json_of(StatusCode::OK, &json!({ "status": "alive" })),
+            (&Method::GET, "/ready") => self.ready(),
+            // An order is signed: whoever brings it needs no key.
+            (&Method::POST, "/orders") => self.order(request).await,
+            (&Method::GET, "/stops") => self.stops(),
+            (&Method::GET, "/metrics") if self.knows(&request) => self.metrics(),
+            (&Method::POST, "/reload") if self.knows(&request) => match (self.reload)().await {
+                Ok(done) => json_of(StatusCode::OK, &json!({ "reloaded": done })),
+                Err(why) => error(StatusCode::UNPROCESSABLE_ENTITY, &why, "the gate goes on as before"),
+            },
+            (_, "/metrics" | "/reload") => error(
+                StatusCode::UNAUTHORIZED,
+                "no key, or not the operator's",
+                "send `Authorization: Bearer KEY`",
+            ),
+            _ => error(
+                StatusCode::NOT_FOUND,
+                "no such path",
+                "/health, /ready, /stops, /orders, /metrics, /reload",
+            ),
+        }
+    }
+
+    fn knows(&self, request: &Request<Incoming>) -> bool {
+        let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // Hashes are compared: how long that takes says nothing about the key.
+        value.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|key| caller::hash(key) == self.key)
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let snapshot = self.gate.snapshot();
+        let epoch = snapshot.standing.as_ref().map(|fresh| fresh.mark.epoch);
+        let served = snapshot.models.len();
+        match self.gate.ready() {
+            _ if epoch.is_none() => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "no standing of the authority yet", "wait")
+            }
+            Ok(()) => {
+                json_of(StatusCode::OK, &json!({ "status": "ready", "epoch": epoch, "models": served }))
+            }
+            Err(refusal) => error(StatusCode::SERVICE_UNAVAILABLE, &refusal.message, refusal.code.hint()),
+        }
+    }
+
+    fn stops(&self) -> Response<Full<Bytes>> {
+        let stops = self.gate.base.stops.stops();
+        json_of(StatusCode::OK, &json!({ "stopped": stops.targets, "last": stops.last }))
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let snapshot = self.gate.snapshot();
+        let gauges = [
+            ("under_way", self.gate.under_way() as u64),
+            ("keys", snapshot.callers.len() as u64),
+            ("models", snapshot.models.len() as u64),
+            ("stops", snapshot.stops.targets.len() as u64),
+            ("standing_epoch", snapshot.standing.as_ref().map_or(0, |fresh| fresh.mark.epoch)),
+            (
+                "standing_expires",
+                snapshot.standing.as_ref().map_or(0, |fresh| fresh.standing.expires.seconds()),
+            ),
+            ("ready", u64::from(self.gate.ready().is_ok())),
+        ];
+        let mut response = Response::new(Full::new(Bytes::from(self.gate.metrics.text(&gauges))));
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
+    async fn order(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let body = Limited::new(request.into_body(), MAX_ORDER_BYTES).collect();
+        let Ok(Ok(body)) = tokio::time::timeout(PATIENCE, body).await else {
+            return error(
+                StatusCode::BAD_REQUEST,
+                "no order came, or too large a one",
+                "send a signed order",
+            );
+        };
+        // It runs to its end whether or not whoever brought it waits for that.
+        let gate = Arc::clone(&self.gate);
+        let ordered = tokio::spawn(async move { gate.order(body.to_bytes()).await }).await;
+        match ordered {
+            Ok(Ok(Ordered { stops, cut, kept_in, cut_in })) => json_of(
+                StatusCode::OK,
+                &json!({
+                    "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset,
+                    "kept_in_us": micros(kept_in), "cut_in_us": micros(cut_in),
+                }),
+            ),
+            Ok(Err(StopError::Refused { message, hint })) => error(StatusCode::FORBIDDEN, &message, &hint),
+            Ok(Err(other)) => error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &other.to_string(),
+                "the gate serves nothing any more",
+            ),
+            Err(_) => {
+                error(StatusCode::INTERNAL_SERVER_ERROR, "the order was not followed to its end", "try again")
+            }
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn json_of(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn error(status: StatusCode, message: &str, hint: &str) -> Response<Full<Bytes>> {
+    json_of(status, &json!({ "error": { "message": message, "hint": hint } }))
+}

@@ -1,0 +1,237 @@
+//! From a configuration to what the gate goes by: reads the files that it names, and verifies them.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use loadline_core::{Digest, Instant, Secret};
+use loadline_policy::document::{Place, Problem};
+use loadline_policy::license::Statement;
+use loadline_policy::{License, Problems};
+use loadline_trust::chain::MAX_VERSIONS;
+use loadline_trust::{Envelope, IN_TOTO_TYPE, Role, RootChain};
+
+use super::{Config, FileRef, LimitsConfig, ModelConfig, UpstreamConfig};
+use crate::caller::{Caller, Callers};
+use crate::disk;
+use crate::ledger::Stops;
+use crate::snapshot::{Fresh, Licensed, Served, Snapshot};
+use crate::upstream::Upstream;
+
+/// The largest root or licence that is read, in bytes.
+const MAX_FILE_BYTES: usize = 4 << 20;
+/// The largest file of keys that is read, in bytes.
+const MAX_KEYS_BYTES: usize = 64 << 20;
+
+/// Reads the file of the callers' keys: each key's SHA-256 and what it may be used for.
+pub type ReadKeys = dyn Fn(&[u8]) -> Result<Vec<(Digest, Caller)>, String> + Send + Sync;
+/// The value of an environment variable.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// What a configuration and its files come to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The authority's roots.
+    pub chain: RootChain,
+    /// Everything that does not change until the next reload.
+    snapshot: Snapshot,
+}
+
+impl Loaded {
+    /// Whose content comes, each once.
+    pub fn subjects(&self) -> std::collections::BTreeSet<Arc<str>> {
+        self.snapshot.callers.subjects().collect()
+    }
+
+    /// A snapshot of it, with what changes more often.
+    pub(crate) fn snapshot(
+        &self,
+        standing: Option<Arc<Fresh>>,
+        stops: Arc<Stops>,
+        limits: &LimitsConfig,
+    ) -> Snapshot {
+        let mut snapshot = self.snapshot.clone();
+        snapshot.standing = standing;
+        snapshot.stops = stops;
+        snapshot.default_output_tokens = limits.default_output_tokens;
+        snapshot
+    }
+}
+
+/// Notes problems at places of the configuration.
+#[derive(Default)]
+struct Noted(Vec<Problem>);
+
+impl Noted {
+    fn add(&mut self, place: Place, path: &str, message: impl Into<String>, hint: &str) {
+        let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
+        self.0.push(Problem { place, path: path.to_owned(), message: message.into(), hint });
+    }
+
+    fn file(&mut self, file: &FileRef, message: impl std::fmt::Display, hint: &str) {
+        let message = format!("`{}`: {message}", file.path.display());
+        self.add(file.place, &file.key, message, hint);
+    }
+}
+
+/// Loads everything that a configuration names, and says all at once what is wrong with any of it.
+///
+/// # Errors
+/// Each file that is missing, cannot be read or does not verify, at the place where it is named.
+pub fn load(
+    config: &Config,
+    read_keys: &ReadKeys,
+    environment: &Environment,
+    now: Instant,
+) -> Result<Loaded, Problems> {
+    let mut noted = Noted::default();
+    let chain = chain(config, now).map_err(|problem| noted.0.push(problem)).ok();
+    let callers = callers(&config.keys, read_keys, &mut noted);
+    let upstreams = upstreams(&config.upstreams, environment, &mut noted);
+    let mut models = HashMap::new();
+    for model in &config.models {
+        // Without roots no licence can be verified, and that is said already.
+        let Some(chain) = &chain else { continue };
+        if let Some(served) = served(model, chain, &upstreams, &mut noted) {
+            models.insert(Arc::clone(&served.name), Arc::new(served));
+        }
+    }
+    noted.0.sort_by_key(|problem| problem.place);
+    match chain {
+        Some(chain) if noted.0.is_empty() => {
+            let snapshot = Snapshot {
+                callers: Arc::new(callers),
+                models: Arc::new(models),
+                roles: Arc::new(config.roles.clone()),
+                region: config.region.as_deref().map(Arc::from),
+                root_expires: chain.current().expires,
+                standing: None,
+                stops: Arc::default(),
+                default_output_tokens: config.limits.default_output_tokens,
+                config: config.digest,
+            };
+            Ok(Loaded { chain, snapshot })
+        }
+        _ => Err(Problems(noted.0)),
+    }
+}
+
+/// The authority's roots, each checked against the one before, the newest current.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn chain(config: &Config, now: Instant) -> Result<RootChain, Problem> {
+    let roots = &config.authority.roots;
+    let problem = |message: String, hint: &str| {
+        let mut noted = Noted::default();
+        noted.file(roots, message, hint);
+        // Exactly one was added.
+        noted.0.remove(0)
+    };
+    let mut files = Vec::new();
+    for version in 1..=MAX_VERSIONS {
+        let path = roots.path.join(format!("{version}.json"));
+        match disk::read(&path, MAX_FILE_BYTES) {
+            Ok(Some(bytes)) => files.push(bytes),
+            Ok(None) => break,
+            Err(error) => return Err(problem(format!("{version}.json cannot be read: {error}"), "")),
+        }
+    }
+    if files.is_empty() {
+        let hint = "name the folder with the roots of the authority, such as `authority/root`";
+        return Err(problem("no `1.json` is there".to_owned(), hint));
+    }
+    let wrong = |error: loadline_trust::ChainError| problem(error.to_string(), error.hint());
+    let chain = RootChain::read(files, Some(config.authority.pin)).map_err(wrong)?;
+    chain.check_at(now).map_err(wrong)?;
+    Ok(chain)
+}
+
+fn callers(file: &FileRef, read_keys: &ReadKeys, noted: &mut Noted) -> Callers {
+    let keys = match disk::read(&file.path, MAX_KEYS_BYTES) {
+        Ok(Some(bytes)) => read_keys(&bytes),
+        Ok(None) => Err("there is no such file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    match keys {
+        Ok(keys) => keys.into_iter().collect(),
+        Err(why) => {
+            noted.file(file, why, "`loadline gate key new` makes keys");
+            Callers::default()
+        }
+    }
+}
+
+fn upstreams(
+    configs: &[UpstreamConfig],
+    environment: &Environment,
+    noted: &mut Noted,
+) -> HashMap<String, Arc<Upstream>> {
+    let mut upstreams = HashMap::new();
+    for config in configs {
+        let mut key = None;
+        if let Some(name) = &config.key_env {
+            match environment(name).filter(|value| !value.trim().is_empty()) {
+                Some(value) => key = Some(Secret::new(value.trim().to_owned())),
+                None => {
+                    let message = format!("the environment variable {name} is not set");
+                    noted.add(config.place, "upstream.key_env", message, "set it, or leave out `key_env`");
+                }
+            }
+        }
+        match Upstream::new(config, key) {
+            Ok(upstream) => {
+                upstreams.insert(config.name.clone(), Arc::new(upstream));
+            }
+            Err(why) => noted.add(config.place, "upstream.url", why, ""),
+        }
+    }
+    upstreams
+}
+
+fn served(
+    model: &ModelConfig,
+    chain: &RootChain,
+    upstreams: &HashMap<String, Arc<Upstream>>,
+    noted: &mut Noted,
+) -> Option<Served> {
+    let license = license(&model.license.path, chain);
+    let license = license.map_err(|(why, hint)| noted.file(&model.license, why, &hint)).ok()?;
+    Some(Served {
+        name: model.name.as_str().into(),
+        upstream_model: model.upstream_model.clone(),
+        // A name that is not there was refused when the configuration was read.
+        upstreams: model.upstreams.iter().filter_map(|name| upstreams.get(name).cloned()).collect(),
+        license,
+        keep: model.keep,
+    })
+}
+
+/// A licence, verified: signed by the authority, of the right kind, and free of contradictions. Whether it holds now is
+/// asked at each request.
+fn license(path: &Path, chain: &RootChain) -> Result<Licensed, (String, String)> {
+    let why = |why: String, hint: &str| (why, hint.to_owned());
+    let read = disk::read(path, MAX_FILE_BYTES).map_err(|error| why(error.to_string(), ""))?;
+    let hint = "`loadline license issue` makes licences";
+    let bytes = read.ok_or_else(|| why("there is no such file".to_owned(), hint))?;
+    let envelope = Envelope::parse(&bytes).map_err(|error| why(error.to_string(), error.hint()))?;
+    let signed = chain.current().verify(&envelope, Role::Authority);
+    signed.map_err(|error| why(error.to_string(), error.hint()))?;
+    let statement: Statement<License> =
+        envelope.json(IN_TOTO_TYPE).map_err(|error| why(error.to_string(), error.hint()))?;
+    let hint = "give the licence that the authority issued for this model";
+    statement.check().map_err(|error| why(error.to_string(), hint))?;
+    let license = &statement.predicate;
+    license.check().map_err(|error| why(format!("the licence contradicts itself: {error}"), hint))?;
+    if license.subject.value.digest != statement.model() {
+        return Err(why("the licence is about two models".to_owned(), hint));
+    }
+    Ok(Licensed {
+        digest: envelope.payload_digest(),
+        model: statement.model(),
+        stage: license.stage.value,
+        marks: license.marks.value.clone(),
+        validity: license.validity.value,
+        assurance: license.assurance.value.clone(),
+    })
+}

@@ -1,0 +1,224 @@
+//! The gate: one snapshot that everything goes by, and what happens when it changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use loadline_core::Digest;
+
+use crate::clock::{Clock, Moment};
+use crate::config::{LimitsConfig, Loaded};
+use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops};
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::{Fresh, Snapshot};
+use crate::upstream::Dial;
+
+/// How long a cut answer may take to leave before its connection is reset.
+const LEAVE_WITHIN: Duration = Duration::from_millis(60);
+
+/// What the gate stands on.
+pub struct Foundations {
+    /// The audit log.
+    pub audit: Arc<dyn Audit>,
+    /// The quotas.
+    pub quota: Arc<dyn Quota>,
+    /// The stops.
+    pub stops: Arc<dyn StopStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Connections to upstreams.
+    pub dial: Arc<dyn Dial>,
+    /// 8 random bytes: with a counter they make the ids of requests.
+    pub nonce: [u8; 8],
+}
+
+/// A gate.
+pub struct Gate {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) base: Foundations,
+    pub(crate) live: Arc<Live>,
+    pub(crate) limits: LimitsConfig,
+    /// Counters.
+    pub metrics: Metrics,
+    requests: AtomicU64,
+    draining: AtomicBool,
+    /// A stop could not be made durable, or the disk failed: nothing is served any more.
+    broken: AtomicBool,
+    /// Held while the snapshot changes, so that no change is lost.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What a change of the snapshot came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Requests under way that were told to end.
+    pub told: u64,
+    /// Of them, those whose connection had to be reset since its caller did not read.
+    pub reset: u64,
+}
+
+/// What following an order came to.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// What is stopped now.
+    pub stops: Arc<Stops>,
+    /// What was cut.
+    pub cut: Cut,
+    /// How long it took until the order was on the disk.
+    pub kept_in: Duration,
+    /// How long it took from then until the last byte had left.
+    pub cut_in: Duration,
+}
+
+impl Gate {
+    /// A gate that goes by what was loaded and by the stops that are kept. It has no standing yet, so it serves nothing.
+    pub fn new(loaded: &Loaded, limits: LimitsConfig, base: Foundations) -> Arc<Self> {
+        let snapshot = loaded.snapshot(None, base.stops.stops(), &limits);
+        Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            base,
+            live: Arc::default(),
+            limits,
+            metrics: Metrics::default(),
+            requests: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            changing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// What it goes by now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Now.
+    pub fn now(&self) -> Moment {
+        self.base.clock.now()
+    }
+
+    /// Requests under way.
+    pub fn under_way(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn next_request(&self) -> RequestId {
+        let mut id = [0; 16];
+        let count = self.requests.fetch_add(1, Ordering::Relaxed);
+        id[..8].copy_from_slice(&self.base.nonce);
+        id[8..].copy_from_slice(&count.to_be_bytes());
+        RequestId(id)
+    }
+
+    /// Whether new requests can be taken.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), Refusal> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refusal::new(Code::Draining, "the gate is ending"));
+        }
+        if self.broken.load(Ordering::Acquire) {
+            return Err(Refusal::new(Code::AuditUnavailable, "an order to stop could not be written"));
+        }
+        self.base.audit.ready().map_err(|error| Refusal::new(Code::AuditUnavailable, error.to_string()))
+    }
+
+    /// Takes no new requests from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Goes by another configuration from now on. Nothing is cut that it still allows.
+    pub async fn reload(&self, loaded: &Loaded) -> Cut {
+        let changing = self.changing.lock().await;
+        let now = self.snapshot();
+        let next = loaded.snapshot(now.standing.clone(), Arc::clone(&now.stops), &self.limits);
+        let config = next.config;
+        self.snapshot.store(Arc::new(next));
+        let cut = self.sweep().await;
+        drop(changing);
+        self.note(Event::Reloaded(config)).await;
+        cut
+    }
+
+    /// Goes by a newer standing from now on. It was accepted and is on the disk.
+    pub async fn renew(&self, fresh: Fresh) -> Cut {
+        let mark = fresh.mark;
+        let cut = self.change(|snapshot| snapshot.standing = Some(Arc::new(fresh))).await;
+        self.note(Event::Standing { epoch: mark.epoch, digest: mark.digest }).await;
+        cut
+    }
+
+    /// Follows a signed order: keeps it, then goes by it, then cuts what it stops. When this returns, what is stopped
+    /// is stopped to the last byte.
+    ///
+    /// # Errors
+    /// When the order is not one. When it could not be kept, the gate serves nothing any more.
+    pub async fn order(&self, order: Bytes) -> Result<Ordered, StopError> {
+        let begun = tokio::time::Instant::now();
+        let digest = Digest::of(&order);
+        let kept = self.base.stops.order(order, self.now().wall()).await;
+        let stops = match kept {
+            Ok(stops) => stops,
+            Err(error) => {
+                if matches!(error, StopError::Disk(_)) {
+                    self.broken.store(true, Ordering::Release);
+                }
+                return Err(error);
+            }
+        };
+        let kept = tokio::time::Instant::now();
+        // The store's newest, not this order's: another order may have come in between.
+        let cut = self.change(|snapshot| snapshot.stops = self.base.stops.stops()).await;
+        let cut_in = kept.elapsed();
+        self.note(Event::Stops { order: digest, cut: cut.told }).await;
+        Ok(Ordered { stops, cut, kept_in: kept - begun, cut_in })
+    }
+
+    /// Cuts what time alone forbids: an expired key or licence, a lease that is over.
+    pub async fn tick(&self) -> Cut {
+        self.sweep().await
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Snapshot)) -> Cut {
+        let _changing = self.changing.lock().await;
+        let mut next = Snapshot::clone(&self.snapshot());
+        change(&mut next);
+        self.snapshot.store(Arc::new(next));
+        self.sweep().await
+    }
+
+    /// Cuts every request under way that the snapshot forbids, and waits until the last byte of each has left. A
+    /// connection that takes too long is reset.
+    async fn sweep(&self) -> Cut {
+        let (snapshot, now) = (self.snapshot(), self.now());
+        let leaving = self.live.cut(|key, model| snapshot.forbids(key, model, now).err());
+        if leaving.is_empty() {
+            return Cut::default();
+        }
+        let told = leaving.len() as u64;
+        let deadline = tokio::time::Instant::now() + LEAVE_WITHIN;
+        let reset = join_all(leaving.iter().map(|answer| async move {
+            let late = tokio::time::timeout_at(deadline, answer.flushed()).await.is_err();
+            if late {
+                answer.kill();
+                answer.flushed().await;
+            }
+            late
+        }));
+        let reset = reset.await.into_iter().filter(|late| *late).count() as u64;
+        self.metrics.cut.fetch_add(told, Ordering::Relaxed);
+        Cut { told, reset }
+    }
+
+    async fn note(&self, event: Event) {
+        // A log that cannot be written says so in `ready`, and nothing is served then.
+        let _ = self.base.audit.event(event).await;
+    }
+}

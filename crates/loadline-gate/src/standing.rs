@@ -1,0 +1,205 @@
+//! The authority's standing: accepted, kept on the disk before it is used, and never an older one again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use loadline_core::strict::MOST_JSON_BYTES;
+use loadline_trust::{Envelope, RootChain, STANDING_TYPE, Standing, StandingError, StandingMark};
+
+use crate::clock::Moment;
+use crate::config::StandingSource;
+use crate::disk;
+use crate::gate::Gate;
+use crate::ledger::Event;
+use crate::snapshot::Fresh;
+use crate::upstream::{Address, Dial};
+
+/// How long an authority may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why there is no newer standing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StandingProblem {
+    /// It is not accepted.
+    #[error(transparent)]
+    Refused(#[from] StandingError),
+    /// The one that is kept is damaged, so it is not known which epochs are over.
+    #[error("the kept standing `{path}` is damaged: {why}")]
+    Damaged {
+        /// Where.
+        path: String,
+        /// How.
+        why: String,
+    },
+    /// It cannot be kept, so it is not used.
+    #[error("the standing cannot be kept in `{path}`: {error}")]
+    Disk {
+        /// Where.
+        path: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// It cannot be got.
+    #[error("no standing from {place}: {why}")]
+    Source {
+        /// Whence.
+        place: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl StandingProblem {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.hint(),
+            Self::Damaged { .. } => {
+                "restore the state folder from a backup; without it an old standing could be shown to this gate"
+            }
+            Self::Disk { .. } => "check the disk and who may write to the state folder",
+            Self::Source { .. } => "check `authority.standing` and that the authority can be reached",
+        }
+    }
+}
+
+/// Keeps the newest standing.
+pub struct StandingKeeper {
+    path: PathBuf,
+    seen: Option<StandingMark>,
+    kept: Option<Vec<u8>>,
+    /// How many were taken since it was opened.
+    taken: u64,
+}
+
+impl StandingKeeper {
+    /// Opens what was kept in a state folder.
+    ///
+    /// # Errors
+    /// When it is damaged: then it is not known which epochs are over.
+    pub fn open(state: &Path) -> Result<Self, StandingProblem> {
+        let path = state.join("standing.json");
+        let damaged = |why: String| StandingProblem::Damaged { path: path.display().to_string(), why };
+        let kept = disk::read(&path, MOST_JSON_BYTES).map_err(|error| damaged(error.to_string()))?;
+        let seen = kept.as_deref().map(mark).transpose().map_err(|error| damaged(error.to_string()))?;
+        Ok(Self { path, seen, kept, taken: 0 })
+    }
+
+    /// What was kept, where it still counts. This is what a gate begins with.
+    pub fn kept(&self, chain: &RootChain, now: Moment) -> Option<Fresh> {
+        let (standing, mark) = Standing::accept(self.kept.as_deref()?, chain, self.seen, now.wall()).ok()?;
+        Some(Fresh { standing, mark, accepted: now })
+    }
+
+    /// The newest one that was seen.
+    pub fn seen(&self) -> Option<StandingMark> {
+        self.seen
+    }
+
+    /// Whether one was taken since it was opened, and no second one.
+    pub fn is_first(&self) -> bool {
+        self.taken == 1
+    }
+
+    /// Takes a standing. It is on the disk when this returns. `None` when it is the one that is there.
+    ///
+    /// # Errors
+    /// When it is not accepted, or cannot be kept. What was there stays in force.
+    pub fn offer(
+        &mut self,
+        bytes: &[u8],
+        chain: &RootChain,
+        now: Moment,
+    ) -> Result<Option<Fresh>, StandingProblem> {
+        let (standing, mark) = Standing::accept(bytes, chain, self.seen, now.wall())?;
+        if self.seen == Some(mark) {
+            return Ok(None);
+        }
+        disk::replace(&self.path, bytes)
+            .map_err(|error| StandingProblem::Disk { path: self.path.display().to_string(), error })?;
+        self.taken += 1;
+        self.seen = Some(mark);
+        self.kept = Some(bytes.to_vec());
+        Ok(Some(Fresh { standing, mark, accepted: now }))
+    }
+}
+
+/// By what a kept standing is remembered. It was checked when it was kept, and its keys may be others by now.
+fn mark(bytes: &[u8]) -> Result<StandingMark, StandingError> {
+    let envelope = Envelope::parse(bytes)?;
+    let standing: Standing = envelope.json(STANDING_TYPE)?;
+    Ok(StandingMark { epoch: standing.epoch, digest: envelope.payload_digest(), log_size: standing.log_size })
+}
+
+/// Gets the newest standing from where it is published.
+///
+/// # Errors
+/// When it cannot be got.
+pub async fn fetch(source: &StandingSource, dial: &dyn Dial) -> Result<Bytes, StandingProblem> {
+    match source {
+        StandingSource::File(path) => {
+            let problem =
+                |why: String| StandingProblem::Source { place: format!("`{}`", path.display()), why };
+            let read = disk::read(path, MOST_JSON_BYTES).map_err(|error| problem(error.to_string()))?;
+            read.map(Bytes::from).ok_or_else(|| problem("there is no such file".to_owned()))
+        }
+        StandingSource::Http(url) => {
+            let problem = |why: String| StandingProblem::Source { place: format!("`{url}`"), why };
+            let got = tokio::time::timeout(ANSWER_WITHIN, get(url, dial)).await;
+            got.unwrap_or_else(|_| Err("no answer in time".to_owned())).map_err(problem)
+        }
+    }
+}
+
+async fn get(url: &str, dial: &dyn Dial) -> Result<Bytes, String> {
+    let address = Address::parse(url)?;
+    let said = |error: hyper::Error| error.to_string();
+    let io = dial.dial(&address).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = http1::handshake(io).await.map_err(said)?;
+    let driver = tokio::spawn(connection);
+    let path = if address.path.is_empty() { "/" } else { &address.path };
+    let request = hyper::Request::get(path)
+        .header(hyper::header::HOST, &address.authority)
+        .body(Full::<Bytes>::default())
+        .map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(said)?;
+    if response.status() != hyper::StatusCode::OK {
+        return Err(format!("it answered {}", response.status().as_u16()));
+    }
+    let body = Limited::new(response.into_body(), MOST_JSON_BYTES).collect().await;
+    driver.abort();
+    Ok(body.map_err(|error| error.to_string())?.to_bytes())
+}
+
+/// Looks for a newer standing once. Whether there was one.
+///
+/// # Errors
+/// Why there is none. The gate goes by what it has, as long as that counts.
+pub async fn renew(
+    gate: &Arc<Gate>,
+    keeper: &mut StandingKeeper,
+    chain: &RootChain,
+    source: &StandingSource,
+) -> Result<bool, StandingProblem> {
+    let bytes = fetch(source, &*gate.base.dial).await?;
+    match keeper.offer(&bytes, chain, gate.now()) {
+        Ok(None) => Ok(false),
+        Ok(Some(fresh)) => {
+            gate.renew(fresh).await;
+            Ok(true)
+        }
+        Err(problem) => {
+            gate.metrics.standings_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let event = Event::StandingRefused(problem.to_string());
+            // A log that cannot be written says so in `ready`.
+            let _ = gate.base.audit.event(event).await;
+            Err(problem)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The configuration is checked as a whole, and every problem has its place.
+
+use loadline_gate::config::{self, Api};
+use loadline_policy::Problems;
+use loadline_policy::policy::Stage;
+use loadline_testkit::authority::{TestAuthority, open_marks};
+
+use crate::support::{at, config_text, write_files};
+
+fn text() -> String {
+    config_text(&TestAuthority::new(at(0)), "http://127.0.0.1:9/v1", "", "")
+}
+
+fn parse(text: &str) -> Result<config::Config, Problems> {
+    config::parse(text, std::path::Path::new("/etc/gate"))
+}
+
+#[test]
+fn a_good_file_is_read() {
+    let config = parse(&text()).unwrap();
+    assert_eq!(config.keys.path, std::path::Path::new("/etc/gate/keys.json"));
+    assert_eq!(config.models[0].upstream_model, "behind/m");
+    assert_eq!((config.upstreams[1].api, config.models[1].upstream_model.as_str()), (Api::Anthropic, "c"));
+    assert!(config.roles[&Stage::General].contains("public"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_with_its_place() {
+    let wrong = text()
+        .replace(r#"listen = "127.0.0.1:0""#, r#"listen = "localhost""#)
+        .replace(r#"upstream = "claude""#, r#"upstream = "cloud""#)
+        .replace(r#"upstream_model = "behind/m""#, r#"upstraem_model = "behind/m""#)
+        .replace("[limits]", "[limits]\nrequest_bytes = -1")
+        .replace(
+            r#"name = "claude"
+url = "http://127.0.0.1:9/v1""#,
+            "name = \"claude\"\nurl = \"http://example.com/v1\"",
+        )
+        .replace("[[model]]\nname = \"c\"", "[[model]]\nname = \"m\"");
+    let problems = parse(&wrong).unwrap_err();
+    let said: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+    for (line, expected) in [
+        ("line 3, column 10", "`localhost` is not an address"),
+        ("line 14, column 17", "is -1"),
+        ("line 30, column 7", "a key would go over an unencrypted connection"),
+        ("column 1: `model[1].upstraem_model`", "unknown key `upstraem_model`"),
+        ("column 12: `model[2].upstream`", "no upstream is named `cloud`"),
+        ("`model`", "two are named `m`"),
+    ] {
+        let found = said.iter().any(|problem| problem.contains(line) && problem.contains(expected));
+        assert!(found, "{line}: {expected}: {said:#?}");
+    }
+    assert!(
+        problems.0.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `upstream_model`?"))
+    );
+}
+
+#[test]
+fn a_secret_in_the_file_is_refused_and_not_shown() {
+    let wrong = text().replacen(r#"key_env = "UPSTREAM_KEY""#, r#"key_env = "sk-proj-12345""#, 1);
+    let said = parse(&wrong).unwrap_err().to_string();
+    assert!(said.contains("not the name of an environment variable") && !said.contains("12345"), "{said}");
+    let wrong = text().replacen("http://127.0.0.1:9/v1", "http://me:sesame@h/v1", 1);
+    let said = parse(&wrong).unwrap_err().to_string();
+    assert!(said.contains("user name or password") && !said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn the_operators_door_stays_on_this_machine() {
+    let door =
+        |listen: &str| parse(&(text() + &format!("\n[admin]\nlisten = \"{listen}\"\nkey_env = \"K\"\n")));
+    assert!(door("127.0.0.1:9999").is_ok() && door("[::1]:9999").is_ok());
+    assert!(door("0.0.0.0:9999").unwrap_err().to_string().contains("not a loopback address"));
+}
+
+#[test]
+fn files_are_verified_before_anything_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = TestAuthority::new(at(0));
+    let license = authority.license("m", Stage::General, Some(open_marks()));
+    write_files(folder.path(), &authority, &license);
+    let config = config::parse(&text(), folder.path()).unwrap();
+    let load = |variable: Option<&str>| {
+        let value = variable.map(str::to_owned);
+        config::load(&config, &|_: &[u8]| Ok(Vec::new()), &move |_| value.clone(), at(0))
+    };
+    let said = |result: Result<config::Loaded, Problems>| result.err().map(|problems| problems.to_string());
+    assert_eq!(said(load(Some("k"))), None);
+    assert!(said(load(None)).unwrap().contains("the environment variable UPSTREAM_KEY is not set"));
+
+    let path = folder.path().join("license.json");
+    let mut forged = license.clone();
+    let last = forged.len() - 20;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    std::fs::write(&path, &forged).unwrap();
+    let problem = said(load(Some("k"))).unwrap();
+    assert!(problem.contains("license.json`") && problem.contains("does not hold"), "{problem}");
+    std::fs::remove_file(&path).unwrap();
+    assert!(said(load(Some("k"))).unwrap().contains("there is no such file"));
+    std::fs::write(&path, authority.standing(1, at(0), 9, &[])).unwrap();
+    assert!(said(load(Some("k"))).unwrap().contains("does not hold the role `authority`"));
+    std::fs::write(&path, license).unwrap();
+
+    let pinned = text().replace(&authority.pin().to_string(), &loadline_core::Digest([0; 32]).to_string());
+    let config = config::parse(&pinned, folder.path()).unwrap();
+    let other = config::load(&config, &|_: &[u8]| Ok(Vec::new()), &|_| Some("k".to_owned()), at(0));
+    assert!(said(other).unwrap().contains("is pinned"));
+}
+
+/// The reader reads this file for ever: every key of version 1 is in it.
+#[test]
+fn the_golden_file_is_read() {
+    let config = parse(include_str!("../golden/gate.toml")).unwrap();
+    assert_eq!((config.name.as_str(), config.region.as_deref()), ("gate.example.org/audit", Some("eu")));
+    assert_eq!(config.authority.every.as_secs(), 10);
+    assert_eq!(config.admin.unwrap().key_env, "LOADLINE_ADMIN_KEY");
+    let limits = &config.limits;
+    assert_eq!((limits.connections, limits.request_bytes, limits.depth), (4_096, 8 << 20, 32));
+    assert_eq!(
+        (limits.drain.as_secs(), limits.write.as_secs(), limits.default_output_tokens),
+        (10, 30, 2_048)
+    );
+    assert_eq!((config.upstreams[0].kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
+    assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
+    assert_eq!(config.models[1].upstreams, ["claude"]);
+    assert!(
+        config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited)
+    );
+}

@@ -1,0 +1,11 @@
+//! The gate from outside: between real sockets, and on disks that fail.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test helper may panic as a test may")]
+
+mod admission;
+mod attacks;
+mod config;
+mod durable;
+mod proxy;
+mod standing;
+mod stop;
+mod support;
