@@ -23,7 +23,10 @@ struct Good {
 fn good() -> &'static Good {
     static GOOD: OnceLock<Good> = OnceLock::new();
     GOOD.get_or_init(|| {
-        let fixture = make(&Plan::default()).expect("the fixture is made");
+        // The plan of the golden bundle, which is one of the seeds.
+        let mut plan = Plan::default();
+        plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
+        let fixture = make(&plan).expect("the fixture is made");
         let bundle = fixture.bundle().expect("the fixture is written");
         let anchor = Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) };
         assert!(verify(bundle.as_slice(), &anchor).holds, "the unchanged bundle holds");
@@ -38,19 +41,16 @@ fn good() -> &'static Good {
             (part["name"].as_str().expect("a name").to_owned(), bytes)
         });
         let parts: Vec<_> = parts.collect();
-        assert_eq!(write(&parts), bundle, "taken apart and put together it is the same");
+        assert!(write(&parts) == bundle, "taken apart and put together it is the same");
         Good { bundle, parts, anchor }
     })
 }
 
 fn write(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
     let listed = parts.iter().map(|(name, bytes)| {
-        format!(
-            r#"{{"bytes":{},"name":{},"sha256":"{}"}}"#,
-            bytes.len(),
-            serde_json::json!(name),
-            Digest::of(bytes)
-        )
+        let (name, digest) = (serde_json::json!(name), Digest::of(bytes).to_string());
+        let digest = digest.trim_start_matches("sha256:");
+        format!(r#"{{"bytes":{},"name":{name},"sha256":"{digest}"}}"#, bytes.len())
     });
     let table = format!("{{\"parts\":[{}]}}\n", listed.collect::<Vec<_>>().join(","));
     let mut bundle = [FIRST_LINE, table.as_bytes()].concat();

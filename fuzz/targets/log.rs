@@ -66,7 +66,7 @@ fn merkle(data: &[u8]) {
     let leaf = leaf_hash(hashes);
     let inclusion = InclusionProof { index: a, size: b, path: path.clone() };
     assert!(inclusion.verify(&leaf, &[7; 32]).is_err(), "a root was guessed");
-    let _ = ConsistencyProof { old_size: a, size: b, path }.verify(&[7; 32], &[8; 32]);
+    let _ = ConsistencyProof { old_size: a, new_size: b, path }.verify(&[7; 32], &[8; 32]);
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -11,33 +11,31 @@ const MOST: usize = 64 << 10;
 #[path = "../../crates/loadline-model/src/sse.rs"]
 mod sse;
 
-mod openai {
-    #[expect(dead_code, reason = "only what the target asks for is used")]
-    #[path = "../../../crates/loadline-model/src/openai/reply.rs"]
-    mod reply;
+#[expect(dead_code, reason = "only what the target asks for is used")]
+#[path = "../../crates/loadline-model/src/openai/reply.rs"]
+mod reply;
 
-    /// A whole answer.
-    pub fn whole(body: &[u8]) {
-        let Ok(reply) = serde_json::from_slice::<reply::Reply>(body) else { return };
-        for choice in reply.choices {
-            let mut writing = reply::Writing::default();
-            writing.add(choice.message, choice.text, choice.finish_reason);
-            let stops = ["\n".to_owned(), "é".to_owned()];
-            let completion = writing.finish(&stops).completion;
-            assert!(!stops.iter().any(|stop| completion.contains(stop.as_str())), "a stop text was left in");
-        }
-    }
-
-    /// One piece of a stream.
-    pub fn chunk(data: &str) {
-        let Ok(chunk) = serde_json::from_str::<reply::Chunk>(data) else { return };
+/// A whole answer.
+fn whole(body: &[u8]) {
+    let Ok(reply) = serde_json::from_slice::<reply::Reply>(body) else { return };
+    for choice in reply.choices {
         let mut writing = reply::Writing::default();
-        writing.used(chunk.usage);
-        for choice in chunk.choices.into_iter().flatten() {
-            writing.add(choice.delta, choice.text, choice.finish_reason);
-        }
-        let _ = writing.finish(&[]);
+        writing.add(choice.message, choice.text, choice.finish_reason);
+        let stops = ["\n".to_owned(), "é".to_owned()];
+        let completion = writing.finish(&stops).completion;
+        assert!(!stops.iter().any(|stop| completion.contains(stop.as_str())), "a stop text was left in");
     }
+}
+
+/// One piece of a stream.
+fn chunk(data: &str) {
+    let Ok(chunk) = serde_json::from_str::<reply::Chunk>(data) else { return };
+    let mut writing = reply::Writing::default();
+    writing.used(chunk.usage);
+    for choice in chunk.choices.into_iter().flatten() {
+        writing.add(choice.delta, choice.text, choice.finish_reason);
+    }
+    let _ = writing.finish(&[]);
 }
 
 fn events(bytes: &[u8], piece: usize) -> Vec<(String, String)> {
@@ -55,11 +53,11 @@ fn events(bytes: &[u8], piece: usize) -> Vec<(String, String)> {
 fuzz_target!(|data: &[u8]| {
     let Some((selector, data)) = loadline_fuzz::selected(data, MOST) else { return };
     if selector == 0 {
-        return openai::whole(data);
+        return whole(data);
     }
     let found = events(data, usize::from(selector));
     assert_eq!(found, events(data, data.len().max(1)), "how a stream is cut changes its events");
     for (_, data) in found {
-        openai::chunk(&data);
+        chunk(&data);
     }
 });
