@@ -59,6 +59,18 @@ const VERBS: &[&str] = &[
     "standing issue",
     "standing show",
     "verify",
+    "gate",
+    "gate serve",
+    "gate check",
+    "gate key",
+    "gate key new",
+    "gate key list",
+    "gate key rotate",
+    "gate key revoke",
+    "gate audit",
+    "gate audit verify",
+    "gate audit export",
+    "gate audit erase",
 ];
 
 #[test]
@@ -87,7 +99,7 @@ fn no_verb_is_missing_above() {
     for verb in &listed {
         assert!(VERBS.contains(verb), "{verb} has no entry in VERBS");
     }
-    assert_eq!(listed.len(), 20);
+    assert_eq!(listed.len(), 21);
 }
 
 #[test]
