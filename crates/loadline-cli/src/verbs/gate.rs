@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::ui::Ui;
 use crate::verbs::{gate_audit, gate_key};
 
-/// Serve models under licence: only what a fresh licence allows, to whom it allows it, until it is stopped
+/// Serve models under licence: what a fresh licence allows, until it is stopped
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
