@@ -15,7 +15,7 @@ use crate::session::{Report, Session};
 use crate::table::{Cell, Table};
 use crate::ui::{self, Ui, count};
 
-/// Examine a registered model: questions its developer could not know, answers anybody can check
+/// Examine a registered model: questions made after it, answers anybody can check
 ///
 /// The order is what makes it an exam: `commit` binds the authority to a secret, `loadline model register` binds the
 /// developer to a model, `start` takes the next attempt's number from the log, `run` asks, `finish` scores everything
