@@ -132,7 +132,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-/// As [`write`], of canonical JSON.
+/// As [`write()`], of canonical JSON.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,6 +1,6 @@
 //! The gate's configuration: one TOML file, `loadline-gate/1`, checked as a whole before anything listens.
 //!
-//! `docs/formats/gate-config.md` is its page. [`read`] knows the file only; [`load`] reads the files it names.
+//! `docs/formats/gate-config.md` is its page. `read` knows the file only; [`load`] reads the files it names.
 
 mod load;
 mod read;
