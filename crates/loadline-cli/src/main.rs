@@ -11,6 +11,7 @@ mod documents;
 mod exit;
 mod failure;
 mod keyring;
+mod identity;
 mod live;
 mod models;
 mod pull;

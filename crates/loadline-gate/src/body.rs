@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::gate::Gate;
+use crate::guard::screen::{Ends, Screen};
+use crate::guard::{Did, check};
 use crate::ledger::{Ending, Outcome, Recorded, RequestId, Reservation};
 use crate::live::LiveGuard;
 use crate::refusal::{Code, Dialect, Refusal};
@@ -49,7 +51,9 @@ impl Ticket {
     pub(crate) fn end(&mut self, ending: Ending) {
         let Some(recorded) = self.recorded.take() else { return };
         // Who got an error pays nothing.
-        let input = if self.status >= 400 { 0 } else { self.input_tokens };
+        // A guard's refusal of an answer is none of that: the model has worked.
+        let is_free = self.status >= 400 && ending != Ending::GuardRefused;
+        let input = if is_free { 0 } else { self.input_tokens };
         let used = self.meter.used(ending == Ending::Complete, input, self.max_output);
         if let Some(reservation) = self.reservation.take() {
             self.gate.base.quota.settle(reservation, used.total());
@@ -91,6 +95,8 @@ pub(crate) struct Relayed {
     pub(crate) patience: Patience,
     pub(crate) last: Instant,
     pub(crate) timer: Pin<Box<Sleep>>,
+    /// What guards look at it with, where there are any and it is a stream.
+    pub(crate) screen: Option<Box<Screen>>,
     /// Exact length, where the upstream says it.
     pub(crate) length: Option<u64>,
 }
@@ -102,6 +108,7 @@ impl Relayed {
     fn break_off(&mut self, ending: Ending, refusal: &Refusal) -> Next {
         self.upstream = None;
         self.first = None;
+        self.screen = None;
         self.ticket.end(ending);
         if self.is_stream {
             // An event that was under way ends here, whatever it was.
@@ -134,10 +141,55 @@ impl Relayed {
         }
         self.left -= size;
         self.ticket.delivered(&bytes);
-        if self.upstream.as_ref().is_some_and(|(body, _)| body.is_end_stream()) {
+        if self.screen.is_none() && self.upstream.as_ref().is_some_and(|(body, _)| body.is_end_stream()) {
             self.finish();
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    /// Passes on what the guards let pass; nothing when they hold all of it back.
+    fn screened(&mut self, bytes: &Bytes, is_end: bool) -> Option<Next> {
+        let screen = self.screen.as_mut()?;
+        let (passed, ends) = if is_end { screen.finish() } else { screen.feed(bytes) };
+        for guard in screen.flagged() {
+            check::note(&self.ticket.gate, self.ticket.request, &guard, Did::Flagged);
+        }
+        match ends {
+            None if passed.is_empty() => None,
+            None => {
+                let next = self.deliver(passed);
+                if is_end {
+                    self.screen = None;
+                    self.finish();
+                }
+                Some(next)
+            }
+            Some(ends) => Some(self.guarded(&passed, ends)),
+        }
+    }
+
+    /// A guard ends the stream: what it let pass leaves with the last event. What it held back was written all the same.
+    fn guarded(&mut self, passed: &Bytes, ends: Ends) -> Next {
+        self.ticket.delivered(passed);
+        if let Some(screen) = &self.screen {
+            self.ticket.meter.feed(screen.held());
+        }
+        let broken = match ends {
+            Ends::Matched(guard) => {
+                check::note(&self.ticket.gate, self.ticket.request, &guard, Did::Refused);
+                self.break_off(Ending::GuardRefused, &check::refusal(&guard))
+            }
+            Ends::TooLong => {
+                let why = "an event of the answer is larger than this gate looks at";
+                self.break_off(Ending::TooLarge, &Refusal::new(Code::ResponseTooLarge, why))
+            }
+        };
+        broken.map(|frame| {
+            frame.map(|frame| {
+                let last = frame?.into_data().unwrap_or_default();
+                Ok(Frame::data(Bytes::from([&passed[..], &last].concat())))
+            })
+        })
     }
 
     /// One timer for both limits: it is moved only when it rings.
@@ -166,7 +218,14 @@ impl Body for Relayed {
             return this.break_off(Ending::Stopped, &refusal);
         }
         if let Some(first) = this.first.take() {
-            return this.deliver(first);
+            match this.screen.is_some() {
+                false => return this.deliver(first),
+                true => {
+                    if let Some(next) = this.screened(&first, false) {
+                        return next;
+                    }
+                }
+            }
         }
         loop {
             let Some((body, _)) = &mut this.upstream else { return Poll::Ready(None) };
@@ -175,9 +234,17 @@ impl Body for Relayed {
                     // Trailers are not passed on.
                     let Ok(bytes) = frame.into_data() else { continue };
                     this.last = Instant::now();
-                    return this.deliver(bytes);
+                    if this.screen.is_none() {
+                        return this.deliver(bytes);
+                    }
+                    if let Some(next) = this.screened(&bytes, false) {
+                        return next;
+                    }
                 }
                 Poll::Ready(None) => {
+                    if let Some(next) = this.screened(&Bytes::new(), true) {
+                        return next;
+                    }
                     this.finish();
                     return Poll::Ready(None);
                 }

@@ -19,6 +19,8 @@ use crate::body::{Answer, Patience, Relayed, Ticket};
 use crate::clock::Moment;
 use crate::config::Api;
 use crate::gate::Gate;
+use crate::guard::check::{self, Collect};
+use crate::guard::screen::Screen;
 use crate::ledger::{
     AuditError, Durable, Ending, Intent, IntentId, Outcome, Recorded, RequestId, Reservation, UsageBasis,
     Used,
@@ -114,6 +116,14 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         delivered: 0,
         _live: live,
     };
+    let passed = look_at_request(gate, &permit, id, &body, &mut cut).await;
+    if let Err((ending, refusal)) = passed {
+        // No model has seen it.
+        ticket.input_tokens = 0;
+        ticket.status = refusal.code.status();
+        ticket.end(ending);
+        return Err(refusal);
+    }
     let body = ask.with_model(&body, &permit.served.upstream_model);
     let outgoing = Outgoing { path: upstream, headers, body };
     let sent = tokio::select! {
@@ -122,7 +132,9 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         sent = send(gate, &permit, &outgoing) => sent,
     };
     let begun = match sent {
-        Ok((response, lease, from)) => begin(response, lease, from, &mut ticket, &mut cut).await,
+        Ok((response, lease, from)) => {
+            begin(response, lease, from, &permit, &mut ticket, &mut cut).await
+        },
         Err(failed) => Err(failed),
     };
     match begun {
@@ -131,6 +143,26 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
             ticket.status = refusal.code.status();
             ticket.end(ending);
             Err(refusal)
+        }
+    }
+}
+
+/// Sends the request through the guards of its model, where there are any.
+async fn look_at_request(
+    gate: &Gate,
+    permit: &Permit,
+    id: RequestId,
+    body: &Bytes,
+    cut: &mut oneshot::Receiver<Refusal>,
+) -> Result<(), Failed> {
+    if permit.served.guards.input.is_empty() {
+        return Ok(());
+    }
+    tokio::select! {
+        biased;
+        Ok(refusal) = &mut *cut => Err((Ending::Stopped, refusal)),
+        passed = check::input(gate, &permit.served, id, body) => {
+            passed.map_err(|refusal| (Ending::GuardRefused, refusal))
         }
     }
 }
@@ -227,6 +259,7 @@ async fn begin(
     response: Response<Incoming>,
     lease: Lease,
     from: Arc<Upstream>,
+    permit: &Permit,
     ticket: &mut Ticket,
     cut: &mut oneshot::Receiver<Refusal>,
 ) -> Result<Begun, Failed> {
@@ -253,6 +286,19 @@ async fn begin(
         };
         let Some(frame) = frame else { break };
         first = frame.map_err(|_| broken())?.into_data().ok().filter(|bytes| !bytes.is_empty());
+    }
+    let (guards, is_stream) = (&permit.served.guards, is_stream(&head.headers));
+    if !guards.output.is_empty() && (!is_stream || guards.need_all()) {
+        let answer = Collect { first, rest: &mut rest, from: &from, cut, is_stream };
+        let (gate, id) = (Arc::clone(&ticket.gate), ticket.request);
+        match check::output(&gate, &permit.served, id, answer).await {
+            Ok(whole) => first = Some(whole).filter(|whole| !whole.is_empty()),
+            Err((ending, refusal, written)) => {
+                // The model has written it, whoever reads it.
+                ticket.meter.feed(&written);
+                return Err((ending, refusal));
+            }
+        }
     }
     Ok(Begun { head, first, rest, lease, from })
 }
@@ -331,6 +377,11 @@ fn respond(
         left: most,
         patience,
         last: now,
+        screen: if is_stream && !permit.served.guards.need_all() {
+            Screen::of(&permit.served.guards.output)
+        } else {
+            None
+        },
         timer: Box::pin(tokio::time::sleep_until((now + patience.idle).min(patience.end))),
         length,
     };

@@ -15,6 +15,8 @@ use loadline_core::{Digest, Instant};
 use loadline_policy::policy::Stage;
 use serde::{Deserialize, Serialize};
 
+use crate::guard::{Did, Side};
+
 /// What comes when something is on the disk, or cannot be.
 pub type Durable<T, E = AuditError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
@@ -172,6 +174,8 @@ pub enum Ending {
     TooLarge,
     /// A stop cut it.
     Stopped,
+    /// A guard did not let it pass, or cut it.
+    GuardRefused,
 }
 
 /// On what a number of tokens rests.
@@ -254,6 +258,17 @@ pub enum Event {
         order: Digest,
         /// How many streams were cut.
         cut: u64,
+    },
+    /// A guard matched, or could not be asked.
+    Guard {
+        /// The request.
+        request: RequestId,
+        /// The guard's name.
+        guard: Arc<str>,
+        /// Which way it looks.
+        side: Side,
+        /// What came of it.
+        did: Did,
     },
     /// It ended in good order.
     Ended,

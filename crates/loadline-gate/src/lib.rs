@@ -18,6 +18,7 @@ mod conn;
 pub mod disk;
 mod forward;
 pub mod gate;
+pub mod guard;
 pub mod keys;
 pub mod ledger;
 mod live;

@@ -22,6 +22,10 @@ pub struct Metrics {
     pub tokens: AtomicU64,
     /// Standings that were offered and not accepted.
     pub standings_refused: AtomicU64,
+    /// Matches of guards.
+    pub guard_matches: AtomicU64,
+    /// Classifiers and judges that gave no answer.
+    pub guard_failures: AtomicU64,
     /// Refusals, by code.
     refused: [AtomicU64; Code::ALL.len()],
 }
@@ -37,6 +41,8 @@ impl Default for Metrics {
             left: zero(),
             tokens: zero(),
             standings_refused: zero(),
+            guard_matches: zero(),
+            guard_failures: zero(),
             refused: std::array::from_fn(|_| zero()),
         }
     }
@@ -64,6 +70,8 @@ impl Metrics {
             ("callers_left", &self.left),
             ("tokens", &self.tokens),
             ("standings_refused", &self.standings_refused),
+            ("guard_matches", &self.guard_matches),
+            ("guard_failures", &self.guard_failures),
         ];
         for (name, value) in counters {
             let value = value.load(Ordering::Relaxed);

@@ -106,6 +106,10 @@ codes! {
     WrongMethod = "wrong_method", 405, "invalid_request_error", "POST, or GET for /v1/models";
     /// The protocol is not the upstream's.
     WrongApi = "wrong_api", 400, "invalid_request_error", "use the path of the model's own protocol";
+    /// A guard matched.
+    GuardRefused = "guard_refused", 403, "permission_error", "the operator's rules do not let it pass; the message names the rule";
+    /// A guard could not be asked, and nothing passes without it.
+    GuardFailed = "guard_failed", 503, "api_error", "try again later";
     /// Nothing new is written down, so nothing is served.
     AuditUnavailable = "audit_unavailable", 503, "api_error", "the gate serves nothing that it cannot write down; ask the operator";
     /// The upstream cannot be reached.

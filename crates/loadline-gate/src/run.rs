@@ -121,18 +121,25 @@ fn now() -> Instant {
     SystemClock::start().now().wall()
 }
 
-/// Reads and checks a configuration and every file that it names.
+/// Reads a configuration, and no other file.
 ///
 /// # Errors
-/// Everything that is wrong.
-pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartError> {
+/// When it cannot be read; everything that is wrong in it.
+pub fn read(path: &Path) -> Result<Config, StartError> {
     let wrong =
         |error: io::Error| StartError::Io { what: format!("cannot read `{}`", path.display()), error };
     let bytes = disk::read(path, MAX_CONFIG_BYTES).map_err(wrong)?;
     let bytes = bytes.ok_or_else(|| wrong(io::Error::from(io::ErrorKind::NotFound)))?;
     let text = String::from_utf8(bytes).map_err(|error| wrong(io::Error::other(error.utf8_error())))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let config = config::parse(&text, folder)?;
+    Ok(config::parse(&text, path.parent().unwrap_or(Path::new("")))?)
+}
+
+/// Reads and checks a configuration and every file that it names.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartError> {
+    let config = read(path)?;
     let keys = config.keys.path.clone();
     let read_keys = move |bytes: &[u8]| read_keys(bytes, &keys);
     let loaded = config::load(&config, &read_keys, &*outside.environment, now())?;

@@ -10,6 +10,7 @@ use loadline_trust::{Standing, StandingMark};
 
 use crate::caller::Callers;
 use crate::clock::Moment;
+use crate::guard::Guards;
 use crate::ledger::{Keep, Stops};
 use crate::upstream::Upstream;
 
@@ -43,6 +44,8 @@ pub struct Served {
     pub license: Licensed,
     /// How content is kept.
     pub keep: Keep,
+    /// Its guards.
+    pub guards: Guards,
 }
 
 /// The newest standing, and when it came.

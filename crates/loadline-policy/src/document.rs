@@ -164,6 +164,11 @@ impl<'a, 's> Reader<'a, 's> {
         self.get(key).is_some()
     }
 
+    /// Whether a key holds a text: for a key that may be a text or a table.
+    pub fn is_text(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|value| value.get_ref().is_str())
+    }
+
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'s>>> {
         if !self.asked.borrow().contains(&key) {
             self.asked.borrow_mut().push(key);

@@ -10,6 +10,14 @@ pub enum StatsError {
         /// Samples without a score.
         unscored: u64,
     },
+    /// Too few answers to compare two sources.
+    #[error("{first} and {second} answers to a prompt: each source needs at least two")]
+    TooFewAnswers {
+        /// Of the first source.
+        first: usize,
+        /// Of the second.
+        second: usize,
+    },
     /// More successes than trials.
     #[error("{successes} successes in {n} trials cannot be")]
     TooManySuccesses {

@@ -2,7 +2,7 @@
 //! give the same bits on every platform and in every order of arrival.
 //!
 //! Read in this order: [`estimate`] (the form of every result) → [`summary`] (scores of one run) → [`compare`] (two
-//! runs) → [`eprocess`] (stopping early) → [`power`] (how many samples). `docs/statistics.md` says which method is
+//! runs) → [`eprocess`] (stopping early) → [`drift`] (watching for ever) → [`two_sample`] (same source?) → [`power`] (how many samples). `docs/statistics.md` says which method is
 //! used when, and how well each keeps its level.
 //!
 //! | what is reported | accumulate with | then |
@@ -16,6 +16,7 @@
 //! | two runs, ratio or F1 | pairs by sample | [`paired_ratio::ratios`], [`paired_ratio::f1`] |
 
 pub mod compare;
+pub mod drift;
 pub mod eprocess;
 pub mod error;
 pub mod estimate;
@@ -30,6 +31,7 @@ pub mod ratio;
 pub mod scores;
 mod special;
 pub mod summary;
+pub mod two_sample;
 pub mod unpaired;
 
 pub use compare::{Comparison, Verdict};

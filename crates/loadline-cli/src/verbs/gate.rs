@@ -13,7 +13,7 @@ use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
-use crate::verbs::{gate_audit, gate_key};
+use crate::verbs::{gate_audit, gate_guard, gate_identity, gate_key};
 
 /// Serve models under licence: what a fresh licence allows, until it is stopped
 #[derive(clap::Args)]
@@ -29,6 +29,8 @@ pub enum GateVerb {
     Check(Check),
     Key(gate_key::Args),
     Audit(gate_audit::Args),
+    Guard(gate_guard::Args),
+    Identity(gate_identity::Args),
 }
 
 /// Serve until SIGTERM or ctrl-c; SIGHUP reads the configuration again
@@ -65,17 +67,20 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         GateVerb::Serve(args) => serve(args, ui),
         GateVerb::Key(args) => gate_key::run(args, ui),
         GateVerb::Audit(args) => gate_audit::run(args, ui),
+        GateVerb::Guard(args) => gate_guard::run(args, ui),
+        GateVerb::Identity(args) => gate_identity::run(args, ui),
         GateVerb::Check(args) => {
-            let (config, _) =
+            let (config, loaded) =
                 run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
             let models = crate::ui::count(config.models.len() as u64, "model");
+            gate_guard::list(&loaded.guards, ui)?;
             ui.status("Checked", format_args!("`{}`: {models}", args.config.display()));
             Ok(Exit::Ok)
         }
     }
 }
 
-fn outside(ui: &Ui) -> Outside {
+pub(super) fn outside(ui: &Ui) -> Outside {
     let ui = ui.clone();
     Outside {
         environment: Arc::new(|name| std::env::var(name).ok()),
@@ -129,7 +134,7 @@ fn watch_signals(end: watch::Sender<bool>, again: watch::Sender<u64>) -> std::io
     Ok(())
 }
 
-fn wrong(path: &Path, error: &StartError) -> Failure {
+pub(super) fn wrong(path: &Path, error: &StartError) -> Failure {
     match error {
         StartError::Config(problems) => {
             let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -7,6 +7,8 @@ pub mod estimate;
 pub mod exam;
 pub mod gate;
 pub mod gate_audit;
+pub mod gate_guard;
+pub mod gate_identity;
 pub mod gate_key;
 pub mod key;
 pub mod license;

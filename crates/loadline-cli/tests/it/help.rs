@@ -71,6 +71,11 @@ const VERBS: &[&str] = &[
     "gate audit verify",
     "gate audit export",
     "gate audit erase",
+    "gate guard",
+    "gate guard measure",
+    "gate identity",
+    "gate identity enroll",
+    "gate identity test",
 ];
 
 #[test]

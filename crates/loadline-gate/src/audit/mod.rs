@@ -339,6 +339,12 @@ fn what(event: Event) -> What {
         Event::Standing { epoch, digest } => What::Standing { epoch, digest },
         Event::StandingRefused(why) => What::StandingRefused(one_line(&why, MAX_TEXT_CHARS)),
         Event::Stops { order, cut } => What::Stops { order, cut },
+        Event::Guard { request, guard, side, did } => What::Guard {
+            request: request.to_string(),
+            guard: guard.to_string(),
+            on: loadline_policy::Named::name(side).to_owned(),
+            did,
+        },
         Event::Ended => What::Ended,
     }
 }

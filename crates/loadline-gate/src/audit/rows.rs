@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 use super::content::Content;
+use crate::guard::Did;
 use crate::ledger::{Ending, UsageBasis};
 
 /// One row.
@@ -164,6 +165,17 @@ pub enum What {
         order: Digest,
         /// How many streams were cut.
         cut: u64,
+    },
+    /// A guard matched, or could not be asked.
+    Guard {
+        /// The request, 32 hexadecimal digits.
+        request: String,
+        /// The guard's name.
+        guard: String,
+        /// `input` or `output`.
+        on: String,
+        /// What came of it.
+        did: Did,
     },
     /// It ended in good order.
     Ended,

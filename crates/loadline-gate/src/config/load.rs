@@ -11,9 +11,10 @@ use loadline_policy::{License, Problems};
 use loadline_trust::chain::MAX_VERSIONS;
 use loadline_trust::{Envelope, IN_TOTO_TYPE, Role, RootChain};
 
-use super::{Config, FileRef, LimitsConfig, ModelConfig, UpstreamConfig};
+use super::{Config, FileRef, GuardConfig, LimitsConfig, ModelConfig, UpstreamConfig, guards};
 use crate::caller::{Caller, Callers};
 use crate::disk;
+use crate::guard::{Guard, Guards, Rule, Settings};
 use crate::ledger::Stops;
 use crate::snapshot::{Fresh, Licensed, Served, Snapshot};
 use crate::upstream::Upstream;
@@ -22,6 +23,8 @@ use crate::upstream::Upstream;
 const MAX_FILE_BYTES: usize = 4 << 20;
 /// The largest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 64 << 20;
+/// The largest file of patterns that is read, in bytes.
+const MAX_PATTERNS_BYTES: usize = 1 << 20;
 
 /// Reads the file of the callers' keys: each key's SHA-256 and what it may be used for.
 pub type ReadKeys = dyn Fn(&[u8]) -> Result<Vec<(Digest, Caller)>, String> + Send + Sync;
@@ -33,6 +36,8 @@ pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct Loaded {
     /// The authority's roots.
     pub chain: RootChain,
+    /// The guards, in their order.
+    pub guards: Vec<Arc<Guard>>,
     /// Everything that does not change until the next reload.
     snapshot: Snapshot,
 }
@@ -88,11 +93,13 @@ pub fn load(
     let chain = chain(config, now).map_err(|problem| noted.0.push(problem)).ok();
     let callers = callers(&config.keys, read_keys, &mut noted);
     let upstreams = upstreams(&config.upstreams, environment, &mut noted);
+    let all_guards = config.guards.iter().filter_map(|guard| made(guard, &upstreams, &mut noted));
+    let all_guards: Vec<_> = all_guards.map(Arc::new).collect();
     let mut models = HashMap::new();
     for model in &config.models {
         // Without roots no licence can be verified, and that is said already.
         let Some(chain) = &chain else { continue };
-        if let Some(served) = served(model, chain, &upstreams, &mut noted) {
+        if let Some(served) = served(model, chain, &upstreams, &all_guards, &mut noted) {
             models.insert(Arc::clone(&served.name), Arc::new(served));
         }
     }
@@ -110,10 +117,30 @@ pub fn load(
                 default_output_tokens: config.limits.default_output_tokens,
                 config: config.digest,
             };
-            Ok(Loaded { chain, snapshot })
+            Ok(Loaded { chain, guards: all_guards, snapshot })
         }
         _ => Err(Problems(noted.0)),
     }
+}
+
+/// One guard of a configuration by itself, whatever its rates were measured on: for measuring it. None when no guard has
+/// the name.
+///
+/// # Errors
+/// What is wrong with it, or with the upstream that it asks.
+pub fn guard_alone(
+    config: &Config,
+    name: &str,
+    environment: &Environment,
+) -> Result<Option<Guard>, Problems> {
+    let Some(config_of) = config.guards.iter().find(|guard| guard.name == name) else { return Ok(None) };
+    let mut noted = Noted::default();
+    let asked = config.upstreams.iter().filter(|upstream| config_of.upstream() == Some(&upstream.name));
+    let asked: Vec<_> = asked.cloned().collect();
+    let upstreams = upstreams(&asked, environment, &mut noted);
+    let unmeasured = GuardConfig { measured: None, ..config_of.clone() };
+    let guard = made(&unmeasured, &upstreams, &mut noted);
+    if noted.0.is_empty() { Ok(guard) } else { Err(Problems(noted.0)) }
 }
 
 /// The authority's roots, each checked against the one before, the newest current.
@@ -193,6 +220,7 @@ fn served(
     model: &ModelConfig,
     chain: &RootChain,
     upstreams: &HashMap<String, Arc<Upstream>>,
+    guards: &[Arc<Guard>],
     noted: &mut Noted,
 ) -> Option<Served> {
     let license = license(&model.license.path, chain);
@@ -202,9 +230,62 @@ fn served(
         upstream_model: model.upstream_model.clone(),
         // A name that is not there was refused when the configuration was read.
         upstreams: model.upstreams.iter().filter_map(|name| upstreams.get(name).cloned()).collect(),
+        guards: Guards::of(guards, &model.name, license.stage),
         license,
         keep: model.keep,
     })
+}
+
+/// A guard, with its file of patterns read. Its rates must be those of what it is now.
+fn made(
+    config: &GuardConfig,
+    upstreams: &HashMap<String, Arc<Upstream>>,
+    noted: &mut Noted,
+) -> Option<Guard> {
+    let rule = match (&config.rule, &config.patterns_file) {
+        (Some(rule), _) => rule.clone(),
+        (None, Some(file)) => {
+            let patterns = match disk::read(&file.path, MAX_PATTERNS_BYTES) {
+                Ok(Some(bytes)) => String::from_utf8(bytes)
+                    .map_err(|error| error.utf8_error().to_string())
+                    .and_then(|text| guards::patterns(&text)),
+                Ok(None) => Err("there is no such file".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            let hint = "one regular expression a line; `#` begins a comment";
+            Rule::Patterns(patterns.map_err(|why| noted.file(file, why, hint)).ok()?)
+        }
+        // That there is none was noted when the configuration was read.
+        (None, None) => return None,
+    };
+    let settings = Settings {
+        name: config.name.clone(),
+        side: config.side,
+        action: config.action,
+        on_failure: config.on_failure,
+        window: config.window,
+        timeout: config.timeout,
+        models: config.models.clone(),
+        stages: config.stages.clone(),
+        measured: config.measured.clone(),
+    };
+    let upstream = config.upstream().and_then(|name| upstreams.get(name));
+    if config.upstream().is_some() && upstream.is_none() {
+        // What is wrong with the upstream is noted where it stands.
+        return None;
+    }
+    let place = &config.at;
+    let guard = Guard::new(settings, rule, upstream);
+    let guard = guard.map_err(|why| noted.add(place.place, &place.key, why, "")).ok()?;
+    if let Some(measured) = guard.measured.as_ref().filter(|measured| measured.guard != guard.digest) {
+        let message = format!(
+            "`{}` is {} now; its rates were measured on {}",
+            guard.name, guard.digest, measured.guard
+        );
+        let hint = "measure it again by `loadline gate guard measure`";
+        noted.add(place.place, "guard.measured.guard", message, hint);
+    }
+    Some(guard)
 }
 
 /// A licence, verified: signed by the authority, of the right kind, and free of contradictions. Whether it holds now is

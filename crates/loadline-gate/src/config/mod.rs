@@ -2,6 +2,7 @@
 //!
 //! `docs/formats/gate-config.md` is its page. `read` knows the file only; [`load`] reads the files it names.
 
+mod guards;
 mod load;
 mod read;
 
@@ -16,7 +17,8 @@ use loadline_policy::policy::Stage;
 
 use crate::ledger::Keep;
 
-pub use load::{Environment, Loaded, ReadKeys, chain, load};
+pub use guards::GuardConfig;
+pub use load::{Environment, Loaded, ReadKeys, chain, guard_alone, load};
 pub use read::parse;
 
 /// `format` of the file.
@@ -49,6 +51,8 @@ pub struct Config {
     pub upstreams: Vec<UpstreamConfig>,
     /// The models.
     pub models: Vec<ModelConfig>,
+    /// The guards, in their order.
+    pub guards: Vec<GuardConfig>,
     /// SHA-256 of the text.
     pub digest: Digest,
 }

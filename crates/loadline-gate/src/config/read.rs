@@ -11,6 +11,7 @@ use loadline_policy::document::{self, Reader};
 use loadline_policy::policy::Stage;
 use loadline_policy::{Named as _, Problems};
 
+use super::guards::guard;
 use super::{
     AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, LimitsConfig, ModelConfig,
     StandingSource, UpstreamConfig,
@@ -37,6 +38,9 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     let limits = root.table_if("limits");
     let upstreams: Vec<_> = root.tables("upstream").iter().map(upstream).collect();
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();
+    let guards: Vec<_> =
+        root.tables("guard").iter().map(|table| guard(table, folder, &models, &upstreams)).collect();
+    doubled(root, "guard", guards.iter().map(|guard| &guard.name));
     doubled(root, "upstream", upstreams.iter().map(|upstream| &upstream.name));
     doubled(root, "model", models.iter().map(|model| &model.name));
     if models.is_empty() {
@@ -59,6 +63,7 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
         roles: roles(root),
         upstreams,
         models,
+        guards,
         digest: Digest::of(text.as_bytes()),
     }
 }
@@ -81,7 +86,7 @@ fn address(table: &Reader<'_, '_>, key: &'static str) -> SocketAddr {
     })
 }
 
-fn file(table: &Reader<'_, '_>, key: &'static str, folder: &Path) -> FileRef {
+pub(super) fn file(table: &Reader<'_, '_>, key: &'static str, folder: &Path) -> FileRef {
     FileRef { path: folder.join(table.text(key)), place: table.place(key), key: key.to_owned() }
 }
 

@@ -79,6 +79,7 @@ impl World {
             upstream_model: "m".to_owned(),
             upstreams: Vec::new(),
             license: self.license.clone(),
+            guards: Default::default(),
             keep: Keep::Digest,
         };
         let fresh = self.standing.clone().map(|standing| {

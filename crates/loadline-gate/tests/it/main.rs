@@ -5,6 +5,7 @@ mod admission;
 mod attacks;
 mod config;
 mod durable;
+mod guards;
 mod proxy;
 mod standing;
 mod stop;

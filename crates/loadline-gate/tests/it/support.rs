@@ -73,6 +73,8 @@ pub struct Make {
     /// More lines for the configuration.
     pub limits: String,
     pub upstream: String,
+    /// Tables at the end of the configuration.
+    pub tables: String,
     pub standing: bool,
 }
 
@@ -85,6 +87,7 @@ impl Default for Make {
             callers: vec![("alice-key", Caller::new("alice", "alice", "public"))],
             limits: String::new(),
             upstream: String::new(),
+            tables: String::new(),
             standing: true,
         }
     }
@@ -125,7 +128,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = make.endpoint.start();
         let authority = TestAuthority::new(at(0));
-        let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream);
+        let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream) + &make.tables;
         let license = authority.license("m", make.stage, make.marks);
         write_files(folder.path(), &authority, &license);
         let config = config::parse(&text, folder.path()).unwrap();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod properties;

@@ -1,0 +1,135 @@
+//! What is known as a whole goes through the guards: a request, and an answer that nothing has been passed on of.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Action, Did, Guard, OnFailure, Side, text};
+use crate::gate::Gate;
+use crate::ledger::{Ending, Event, RequestId};
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::Served;
+use crate::upstream::Upstream;
+
+/// The refusal of a guard.
+pub(crate) fn refusal(guard: &Guard) -> Refusal {
+    let what = match guard.side {
+        Side::Input => "request",
+        Side::Output => "answer",
+    };
+    Refusal::new(Code::GuardRefused, format!("guard `{}` does not let this {what} pass", guard.name))
+}
+
+/// Counts and writes down what a guard did.
+pub(crate) fn note(gate: &Gate, request: RequestId, guard: &Guard, did: Did) {
+    let counter = match did {
+        Did::Refused | Did::Flagged => &gate.metrics.guard_matches,
+        Did::FailedClosed | Did::FailedOpen => &gate.metrics.guard_failures,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+    let event = Event::Guard { request, guard: Arc::clone(&guard.name), side: guard.side, did };
+    // The row is handed over at once; nobody waits until it is on the disk.
+    drop(gate.base.audit.event(event));
+}
+
+/// Asks guards about texts, in their order.
+async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&str]) -> Result<(), Refusal> {
+    for guard in guards {
+        let matched = guard.matches(texts, &*gate.base.dial, gate.now().passed_ms).await;
+        match (matched, guard.action, guard.on_failure) {
+            (Ok(false), _, _) => {}
+            (Ok(true), Action::Flag, _) => note(gate, request, guard, Did::Flagged),
+            (Ok(true), Action::Refuse | Action::Cut, _) => {
+                note(gate, request, guard, Did::Refused);
+                return Err(refusal(guard));
+            }
+            (Err(_), _, OnFailure::Open) => note(gate, request, guard, Did::FailedOpen),
+            (Err(_), _, OnFailure::Closed) => {
+                note(gate, request, guard, Did::FailedClosed);
+                // Why is the operator's matter: it may name what stands behind the gate.
+                let message = format!("guard `{}` could not be asked", guard.name);
+                return Err(Refusal::new(Code::GuardFailed, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends a request's texts through the guards of its model.
+///
+/// # Errors
+/// The refusal of the first that does not let it pass.
+pub(crate) async fn input(gate: &Gate, served: &Served, id: RequestId, body: &Bytes) -> Result<(), Refusal> {
+    let texts = text::of_request(body);
+    if texts.tokens {
+        let message = "the prompt is given as numbers of tokens, and the guards of this model read text";
+        return Err(Refusal::new(Code::GuardRefused, message));
+    }
+    pass(gate, id, &served.guards.input, &texts.views()).await
+}
+
+/// Reads an answer to its end, and sends its texts through the guards of its model. `first` is what has come.
+///
+/// # Errors
+/// The ending and the refusal; what was read for it comes with it, since it was written.
+pub(crate) async fn output(
+    gate: &Gate,
+    served: &Served,
+    id: RequestId,
+    answer: Collect<'_>,
+) -> Result<Bytes, (Ending, Refusal, Bytes)> {
+    let is_stream = answer.is_stream;
+    let whole = answer.whole(gate.limits.response_bytes).await;
+    let whole = whole.map_err(|(ending, refusal)| (ending, refusal, Bytes::new()))?;
+    let texts = text::of_answer(&whole, is_stream);
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    match pass(gate, id, &served.guards.output, &texts).await {
+        Ok(()) => Ok(whole),
+        Err(refusal) => Err((Ending::GuardRefused, refusal, whole)),
+    }
+}
+
+/// An answer that is to be read to its end.
+pub(crate) struct Collect<'a> {
+    pub(crate) first: Option<Bytes>,
+    pub(crate) rest: &'a mut Incoming,
+    pub(crate) from: &'a Upstream,
+    pub(crate) cut: &'a mut oneshot::Receiver<Refusal>,
+    pub(crate) is_stream: bool,
+}
+
+impl Collect<'_> {
+    async fn whole(self, most: u64) -> Result<Bytes, (Ending, Refusal)> {
+        let Self { first, rest, from, cut, .. } = self;
+        let mut whole = BytesMut::from(&first.unwrap_or_default()[..]);
+        let end = Instant::now() + from.total;
+        while !rest.is_end_stream() {
+            let next = tokio::time::timeout_at(end.min(Instant::now() + from.idle), rest.frame());
+            let frame = tokio::select! {
+                biased;
+                Ok(refusal) = &mut *cut => return Err((Ending::Stopped, refusal)),
+                frame = next => frame.map_err(|_| {
+                    let why = "the upstream stopped sending, or took too long";
+                    (Ending::TimedOut, Refusal::new(Code::UpstreamTimedOut, why))
+                })?,
+            };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|_| {
+                let why = "the upstream broke off in the middle of its answer";
+                (Ending::UpstreamFailed, Refusal::new(Code::UpstreamFailed, why))
+            })?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            if (whole.len() + bytes.len()) as u64 > most {
+                let why = "the answer is larger than this gate passes on";
+                return Err((Ending::TooLarge, Refusal::new(Code::ResponseTooLarge, why)));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
+    }
+}
