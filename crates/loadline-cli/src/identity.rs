@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use loadline_core::model::{CallContext, Generate, ModelIdentity, Prompt, Sampling};
 use loadline_core::{Digest, Instant, Model, ModelError, Request, Sample};
-use loadline_stats::{Estimate, StatsError};
 use loadline_stats::two_sample::{self, Similarities, TwoSample};
+use loadline_stats::{Estimate, StatsError};
 use loadline_suites::{Form, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -258,9 +258,8 @@ pub fn read(path: &Path) -> Result<(Enrolment, Digest)> {
     let file = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     file.map_err(|error| Failure::because(Exit::TaskInvalid, format!("cannot read `{shown}`"), &error))?;
     let hint = "`loadline gate identity enroll` makes it";
-    let wrong = |why: String| {
-        Failure::new(Exit::TaskInvalid, format!("`{shown}` is no enrolment: {why}")).hint(hint)
-    };
+    let wrong =
+        |why: String| Failure::new(Exit::TaskInvalid, format!("`{shown}` is no enrolment: {why}")).hint(hint);
     if bytes.len() as u64 > MAX_BYTES {
         return Err(wrong("it is too large".to_owned()));
     }
@@ -283,6 +282,61 @@ mod tests {
         assert!((similarity("a b c d", "a b x d") - 0.75).abs() < 1e-12);
         assert!((similarity("a b", "a b c d") - 0.5).abs() < 1e-12);
         assert_eq!((similarity("", " "), similarity("", "a")), (1.0, 0.0));
+    }
+
+    /// Answers of a model that has four for each prompt, of six words each; `noise` in 256 of its answers are another model's.
+    fn sampled(model: &str, round: u8, noise: u8, prompts: usize, answers: usize) -> Vec<Vec<String>> {
+        let answer = |prompt: usize, at: usize| {
+            let drawn = Digest::of_parts("draw", &[&[round], &prompt.to_le_bytes(), &at.to_le_bytes()]).0;
+            let who = if drawn[0] < noise { "somebody else" } else { model };
+            let words = Digest::of_parts(who, &[&prompt.to_le_bytes(), &[drawn[1] % 4]]).0;
+            words.iter().take(6).map(|byte| format!("{} ", byte % 16)).collect()
+        };
+        (0..prompts).map(|prompt| (0..answers).map(|at| answer(prompt, at)).collect()).collect()
+    }
+
+    #[test]
+    fn a_little_noise_is_no_other_model_and_another_model_is() {
+        let prompts = (0..25).map(|at| Prompt::user(format!("{at}")));
+        let asked = prompts.zip(sampled("m", 0, 0, 25, 8));
+        let enrolment = Enrolment {
+            format: ENROLMENT_FORMAT.to_owned(),
+            model: "m".to_owned(),
+            identity: ModelIdentity {
+                basis: loadline_core::model::Basis::Absent,
+                weights: None,
+                settings: std::collections::BTreeMap::new(),
+            },
+            made: Instant::EPOCH,
+            max_tokens: 8,
+            temperature: 1.0,
+            prompts: asked.map(|(prompt, answers)| Asked { prompt, answers }).collect(),
+        };
+        let verdict = |answers: &[Vec<String>]| {
+            let (test, verdict, _) = compare(&enrolment, answers, (0.01, 0.2, 999, 3)).unwrap();
+            (verdict, test.p_value)
+        };
+        for round in 1..=5 {
+            // The same, and 3 % of its answers otherwise, as after a change of precision.
+            for noise in [0, 8] {
+                let (verdict, p) = verdict(&sampled("m", round, noise, 25, 4));
+                assert_ne!(verdict, Verdict::Different, "{round} {noise} {p}");
+            }
+            let (verdict, p) = verdict(&sampled("other", round, 0, 25, 4));
+            assert_eq!(verdict, Verdict::Different, "{p}");
+        }
+    }
+
+    /// It is read for ever.
+    #[test]
+    fn the_golden_enrolment_is_read_and_compared() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/identity.json");
+        let (enrolment, digest) = read(&path).unwrap();
+        assert_eq!(digest, Digest::of(&std::fs::read(&path).unwrap()));
+        let answers: Vec<_> = enrolment.prompts.iter().map(|asked| asked.answers.clone()).collect();
+        let (test, verdict, power) = compare(&enrolment, &answers, (0.05, 0.5, 199, 1)).unwrap();
+        assert_eq!((verdict, test.prompts, test.answers), (Verdict::Undetermined, 2, 16), "{test:?} {power}");
+        assert!(test.p_value > 0.5 && power.interval.lo < ENOUGH_POWER);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::caller;
 use crate::gate::{Gate, Ordered};
 use crate::ledger::StopError;
+use crate::watch::door;
 
 /// The largest order.
 const MAX_ORDER_BYTES: usize = 256 << 10;
@@ -91,7 +92,10 @@ impl Admin {
                 Ok(done) => json_of(StatusCode::OK, &json!({ "reloaded": done })),
                 Err(why) => error(StatusCode::UNPROCESSABLE_ENTITY, &why, "the gate goes on as before"),
             },
-            (_, "/metrics" | "/reload") => error(
+            (&Method::GET, "/watch") | (&Method::POST, "/watch/clear") if self.knows(&request) => {
+                self.watch(request).await
+            }
+            (_, "/metrics" | "/reload" | "/watch" | "/watch/clear") => error(
                 StatusCode::UNAUTHORIZED,
                 "no key, or not the operator's",
                 "send `Authorization: Bearer KEY`",
@@ -99,7 +103,7 @@ impl Admin {
             _ => error(
                 StatusCode::NOT_FOUND,
                 "no such path",
-                "/health, /ready, /stops, /orders, /metrics, /reload",
+                "/health, /ready, /stops, /orders, /metrics, /reload, /watch, /watch/clear",
             ),
         }
     }
@@ -110,6 +114,10 @@ impl Admin {
         value.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|key| caller::hash(key) == self.key)
     }
 
+    fn alarms(&self) -> u64 {
+        self.gate.watcher().map_or(0, |watcher| watcher.alarms())
+    }
+
     fn ready(&self) -> Response<Full<Bytes>> {
         let snapshot = self.gate.snapshot();
         let epoch = snapshot.standing.as_ref().map(|fresh| fresh.mark.epoch);
@@ -118,11 +126,21 @@ impl Admin {
             _ if epoch.is_none() => {
                 error(StatusCode::SERVICE_UNAVAILABLE, "no standing of the authority yet", "wait")
             }
-            Ok(()) => {
-                json_of(StatusCode::OK, &json!({ "status": "ready", "epoch": epoch, "models": served }))
-            }
+            Ok(()) => json_of(
+                StatusCode::OK,
+                &json!({ "status": "ready", "epoch": epoch, "models": served, "alarms": self.alarms() }),
+            ),
             Err(refusal) => error(StatusCode::SERVICE_UNAVAILABLE, &refusal.message, refusal.code.hint()),
         }
+    }
+
+    async fn watch(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let method = request.method().clone();
+        let body = Limited::new(request.into_body(), MAX_ORDER_BYTES).collect();
+        let body = tokio::time::timeout(PATIENCE, body).await.ok().and_then(Result::ok);
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let (status, answer) = door::answer(&self.gate, &method, &body).await;
+        json_of(status, &answer)
     }
 
     fn stops(&self) -> Response<Full<Bytes>> {
@@ -142,6 +160,8 @@ impl Admin {
                 "standing_expires",
                 snapshot.standing.as_ref().map_or(0, |fresh| fresh.standing.expires.seconds()),
             ),
+            ("watch_alarms", self.alarms()),
+            ("watch_dropped", self.gate.watcher().map_or(0, |watcher| watcher.dropped())),
             ("ready", u64::from(self.gate.ready().is_ok())),
         ];
         let mut response = Response::new(Full::new(Bytes::from(self.gate.metrics.text(&gauges))));

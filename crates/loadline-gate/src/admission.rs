@@ -93,13 +93,31 @@ impl Snapshot {
         self.stopped(&StopTarget::All, "everything is stopped")?;
         let caller = self.caller(hash, now)?;
         self.stopped(&StopTarget::Key(caller.key.to_string()), "this key is stopped")?;
+        let served = self.serves(model, now)?;
+        Ok((caller, served))
+    }
+
+    /// As [`Snapshot::forbids`], for a question that no caller asks.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub(crate) fn serves_all(&self, model: &str, now: Moment) -> Result<&Arc<Served>, Refusal> {
+        self.stopped(&StopTarget::All, "everything is stopped")?;
+        self.serves(model, now)
+    }
+
+    fn serves(&self, model: &str, now: Moment) -> Result<&Arc<Served>, Refusal> {
         let served = self.models.get(model).ok_or_else(|| {
             Refusal::new(Code::ModelUnknown, format!("no model is named `{}` here", one_line(model, 80)))
         })?;
         self.stopped(&StopTarget::Model(model.to_owned()), "this model is stopped")?;
         self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
+        if self.suspended.contains(model) {
+            let message = format!("`{}` answers worse than its licence rests on", served.name);
+            return Err(Refusal::new(Code::DriftAlarm, message));
+        }
         self.license_counts(served, now)?;
-        Ok((caller, served))
+        Ok(served)
     }
 
     fn stopped(&self, target: &StopTarget, message: &str) -> Result<(), Refusal> {

@@ -20,6 +20,7 @@ use crate::live::LiveGuard;
 use crate::refusal::{Code, Dialect, Refusal};
 use crate::upstream::Lease;
 use crate::usage::Meter;
+use crate::watch::Tap;
 
 /// A forwarded request, until its outcome is written. Dropping it writes that the caller left.
 pub(crate) struct Ticket {
@@ -34,6 +35,8 @@ pub(crate) struct Ticket {
     pub(crate) input_tokens: u64,
     pub(crate) max_output: Option<u64>,
     pub(crate) delivered: u64,
+    /// Takes the answer for a watch, where it is one of those that are scored.
+    pub(crate) tap: Option<Box<Tap>>,
     /// The last to go: who waits for the end of this request waits for its outcome too.
     pub(crate) _live: LiveGuard,
 }
@@ -42,6 +45,9 @@ impl Ticket {
     fn delivered(&mut self, bytes: &Bytes) {
         self.delivered += bytes.len() as u64;
         self.meter.feed(bytes);
+        if let Some(tap) = &mut self.tap {
+            tap.write(bytes);
+        }
         if let Some(recorded) = &mut self.recorded {
             recorded.content.write(bytes);
         }
@@ -59,6 +65,11 @@ impl Ticket {
             self.gate.base.quota.settle(reservation, used.total());
         }
         self.gate.metrics.tokens.fetch_add(used.total(), Ordering::Relaxed);
+        if let Some(tap) = self.tap.take().filter(|_| ending == Ending::Complete)
+            && let Some(watcher) = self.gate.watcher()
+        {
+            watcher.take(tap, self.meter.is_stream());
+        }
         if ending == Ending::CallerLeft {
             self.gate.metrics.left.fetch_add(1, Ordering::Relaxed);
         }

@@ -114,6 +114,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         input_tokens: permit.input_tokens,
         max_output: ask.max_output_tokens,
         delivered: 0,
+        tap: gate.watcher().and_then(|watcher| watcher.tap(id, &permit.served.name, &body)),
         _live: live,
     };
     let passed = look_at_request(gate, &permit, id, &body, &mut cut).await;
@@ -132,9 +133,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         sent = send(gate, &permit, &outgoing) => sent,
     };
     let begun = match sent {
-        Ok((response, lease, from)) => {
-            begin(response, lease, from, &permit, &mut ticket, &mut cut).await
-        },
+        Ok((response, lease, from)) => begin(response, lease, from, &permit, &mut ticket, &mut cut).await,
         Err(failed) => Err(failed),
     };
     match begun {

@@ -1,7 +1,8 @@
 //! The gate: one snapshot that everything goes by, and what happens when it changes.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Fresh, Snapshot};
 use crate::upstream::Dial;
+use crate::watch::Watcher;
 
 /// How long a cut answer may take to leave before its connection is reset.
 const LEAVE_WITHIN: Duration = Duration::from_millis(60);
@@ -45,6 +47,8 @@ pub struct Gate {
     pub(crate) limits: LimitsConfig,
     /// Counters.
     pub metrics: Metrics,
+    /// What watches the traffic, where anything does.
+    watcher: OnceLock<Arc<Watcher>>,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -85,6 +89,7 @@ impl Gate {
             live: Arc::default(),
             limits,
             metrics: Metrics::default(),
+            watcher: OnceLock::new(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -138,7 +143,8 @@ impl Gate {
     pub async fn reload(&self, loaded: &Loaded) -> Cut {
         let changing = self.changing.lock().await;
         let now = self.snapshot();
-        let next = loaded.snapshot(now.standing.clone(), Arc::clone(&now.stops), &self.limits);
+        let mut next = loaded.snapshot(now.standing.clone(), Arc::clone(&now.stops), &self.limits);
+        next.suspended = Arc::clone(&now.suspended);
         let config = next.config;
         self.snapshot.store(Arc::new(next));
         let cut = self.sweep().await;
@@ -179,6 +185,25 @@ impl Gate {
         let cut_in = kept.elapsed();
         self.note(Event::Stops { order: digest, cut: cut.told }).await;
         Ok(Ordered { stops, cut, kept_in: kept - begun, cut_in })
+    }
+
+    /// Is watched from now on. Only the first watcher counts.
+    pub async fn watch(&self, watcher: Arc<Watcher>) {
+        let suspended = watcher.suspended();
+        let _ = self.watcher.set(watcher);
+        if !suspended.is_empty() {
+            self.suspend(suspended).await;
+        }
+    }
+
+    /// What watches the traffic.
+    pub fn watcher(&self) -> Option<&Arc<Watcher>> {
+        self.watcher.get()
+    }
+
+    /// Serves these models no more, and every other one that nothing else forbids.
+    pub(crate) async fn suspend(&self, models: BTreeSet<Arc<str>>) -> Cut {
+        self.change(|snapshot| snapshot.suspended = Arc::new(models)).await
     }
 
     /// Cuts what time alone forbids: an expired key or licence, a lease that is over.

@@ -270,6 +270,35 @@ pub enum Event {
         /// What came of it.
         did: Did,
     },
+    /// An answer was scored.
+    Watched {
+        /// By which watch.
+        watch: Arc<str>,
+        /// Of which model.
+        model: Arc<str>,
+        /// The request.
+        request: RequestId,
+        /// Whether it was right; none when it could not be scored.
+        right: Option<bool>,
+    },
+    /// A watch raised its alarm.
+    Drift {
+        /// Which watch.
+        watch: Arc<str>,
+        /// About which model.
+        model: Arc<str>,
+        /// After how many scores.
+        scored: u64,
+        /// Whether the model is suspended here now.
+        suspended: bool,
+    },
+    /// The operator cleared an alarm.
+    DriftCleared {
+        /// Of which watch.
+        watch: Arc<str>,
+        /// About which model.
+        model: Arc<str>,
+    },
     /// It ended in good order.
     Ended,
 }

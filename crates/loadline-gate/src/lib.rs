@@ -34,6 +34,7 @@ pub mod standing;
 pub mod stops;
 pub mod upstream;
 mod usage;
+pub mod watch;
 
 pub use gate::{Foundations, Gate};
 pub use refusal::{Code, Refusal};

@@ -66,6 +66,8 @@ codes! {
     OutOfHours = "out_of_hours", 403, "permission_error", "the key works in the hours that it was made for";
     /// The operator or the authority stopped it.
     Stopped = "stopped", 403, "permission_error", "it was stopped on purpose; ask the operator";
+    /// An alarm has suspended the model here.
+    DriftAlarm = "drift_alarm", 403, "permission_error", "the operator looks into it; use another model";
     /// No model of that name.
     ModelUnknown = "model_unknown", 404, "not_found_error", "`GET /v1/models` lists the models of this key";
     /// The model is there and not for this key.

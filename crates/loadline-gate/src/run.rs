@@ -26,6 +26,7 @@ use crate::serve;
 use crate::standing::{self, StandingKeeper, StandingProblem};
 use crate::stops::FileStops;
 use crate::upstream::Dial;
+use crate::watch::{Tell, Watcher};
 
 /// The largest configuration that is read, in bytes.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -52,6 +53,8 @@ pub enum Notice {
     NoStanding(String, String),
     /// The configuration was read again.
     Reloaded(String),
+    /// A watch raised its alarm, or cannot keep what it knows.
+    Watched(String),
     /// The configuration was read again, and the gate goes on as before.
     NotReloaded(String),
 }
@@ -111,6 +114,7 @@ pub struct Running {
     outside: Outside,
     public: std::net::TcpListener,
     admin: Option<(std::net::TcpListener, String)>,
+    watcher: Option<Arc<Watcher>>,
 }
 
 fn now_ms() -> u64 {
@@ -204,9 +208,18 @@ impl Running {
                 Some((bind(admin.listen)?, key))
             }
         };
+        let watcher = match loaded.watches.is_empty() {
+            true => None,
+            false => {
+                let notice = Arc::clone(&outside.notice);
+                let tell: Tell = Arc::new(move |what| notice(Notice::Watched(what)));
+                let opened = Watcher::open(loaded.watches.clone(), &config.state, &outside.random, tell);
+                Some(opened.map_err(io("cannot watch with what is kept in", &config.state))?)
+            }
+        };
         let chain = Arc::new(Mutex::new(loaded.chain));
         let (public, path) = (bind(config.listen)?, path.to_owned());
-        Ok(Self { gate, path, config, chain, audit, stops, keeper, outside, public, admin })
+        Ok(Self { gate, path, config, chain, audit, stops, keeper, outside, public, admin, watcher })
     }
 
     /// Where callers connect, and where the operator does.
@@ -232,7 +245,7 @@ impl Running {
         }
         // A log that cannot be written says so in `ready`.
         let _ = self.audit.event(Event::Started(self.config.digest)).await;
-        let Self { gate, path, config, chain, stops, keeper, outside, public, admin, audit } = self;
+        let Self { gate, path, config, chain, stops, keeper, outside, public, admin, audit, watcher } = self;
         let again: Reload = {
             let (gate, chain, stops, outside) = (gate.clone(), chain.clone(), stops.clone(), outside.clone());
             let (running, audit) = (config.clone(), audit.clone());
@@ -246,6 +259,10 @@ impl Running {
             })
         };
         let mut tasks = tokio::task::JoinSet::new();
+        if let Some(watcher) = watcher {
+            gate.watch(Arc::clone(&watcher)).await;
+            tasks.spawn(watcher.work(gate.clone()));
+        }
         if let Some((listener, key)) = admin {
             let listener = TcpListener::from_std(listener)?;
             tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending.clone()));
@@ -338,12 +355,14 @@ async fn reloaded(
         done.push_str(&format!(", {} requests cut", cut.told));
     }
     let same = |config: &Config| {
-        let Config { name, listen, state, admin, limits, audit, authority, .. } = config.clone();
-        (name, listen, state, admin, limits, audit, authority.standing, authority.every)
+        let Config { name, listen, state, admin, limits, audit, authority, watches, .. } = config.clone();
+        let watches: Vec<_> =
+            watches.into_iter().map(|watch| (watch.name, watch.what, watch.least)).collect();
+        (name, listen, state, admin, limits, audit, authority.standing, authority.every, watches)
     };
     if same(&config) != same(running) {
         done.push_str(
-            "; name, addresses, folders, limits and the standing's source change at the next start only",
+            "; name, addresses, folders, limits, watches and the standing's source change at the next start only",
         );
     }
     Ok(done)

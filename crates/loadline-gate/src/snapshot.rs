@@ -89,6 +89,8 @@ pub struct Snapshot {
     pub standing: Option<Arc<Fresh>>,
     /// What is stopped.
     pub stops: Arc<Stops>,
+    /// Models that an alarm has suspended here.
+    pub suspended: Arc<BTreeSet<Arc<str>>>,
     /// Tokens that are set aside for an answer whose request names no limit.
     pub default_output_tokens: u64,
     /// Digest of the configuration.

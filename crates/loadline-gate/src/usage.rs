@@ -129,6 +129,11 @@ impl Meter {
         Self { is_stream, kept, overflown: false, server, text_bytes: 0, events: 0 }
     }
 
+    /// Whether it is a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// The next bytes that were delivered.
     pub fn feed(&mut self, bytes: &[u8]) {
         if !self.is_stream {

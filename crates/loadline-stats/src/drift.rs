@@ -10,7 +10,7 @@ use crate::error::StatsError;
 use crate::special::ln;
 
 /// How many bets are laid.
-const BETS: usize = 8;
+pub const BETS: usize = 8;
 /// Beyond this an e-value is not let grow: it would overflow.
 const MOST: f64 = 1e300;
 
@@ -34,7 +34,7 @@ const MOST: f64 = 1e300;
 /// for _ in 0..60 {
 ///     alarm.push(0.0)?;
 /// }
-/// assert_eq!(alarm.raised_at(), Some(1_013));
+/// assert_eq!(alarm.raised_at(), Some(1_012));
 /// # Ok::<(), loadline_stats::StatsError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -96,6 +96,23 @@ impl DriftAlarm {
     /// Its natural logarithm.
     pub fn ln_e_value(&self) -> f64 {
         ln(self.e_value())
+    }
+
+    /// What each bet is worth: with the count and where it was raised, this is all of the state.
+    pub fn worth(&self) -> [f64; BETS] {
+        self.worth
+    }
+
+    /// The alarm as it was after `n` scores.
+    ///
+    /// # Errors
+    /// [`StatsError::NotFinite`] when that is no state of an alarm.
+    pub fn resumed(mut self, n: u64, worth: [f64; BETS], raised_at: Option<u64>) -> Result<Self, StatsError> {
+        if let Some(value) = worth.into_iter().find(|worth| !(0.0..=MOST).contains(worth)) {
+            return Err(StatsError::NotFinite { value });
+        }
+        (self.n, self.worth, self.raised_at) = (n, worth, raised_at);
+        Ok(self)
     }
 
     /// The score at which it was raised. It stays raised.

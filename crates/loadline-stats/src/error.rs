@@ -93,6 +93,7 @@ impl StatsError {
             Self::NotPositive { .. } => return None,
             Self::BankTooSmall { .. } => "the bank is the whole set of items the sample was drawn from",
             Self::BankNeedsSingleScores => "ask for the skill estimate instead",
+            Self::TooFewAnswers { .. } => "ask for more answers",
             Self::ZeroDenominator { .. } => "every sample must have a length above 0",
         })
     }

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("verify", &["core", "exam"]),
-    ("gate", &["core", "tlog", "trust", "evidence", "policy"]),
+    ("gate", &["core", "stats", "tlog", "trust", "evidence", "policy", "suites"]),
     ("testkit", &["core", "tlog", "trust", "policy"]),
 ];
 

@@ -13,7 +13,7 @@ use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
-use crate::verbs::{gate_audit, gate_guard, gate_identity, gate_key};
+use crate::verbs::{gate_audit, gate_guard, gate_identity, gate_key, gate_watch};
 
 /// Serve models under licence: what a fresh licence allows, until it is stopped
 #[derive(clap::Args)]
@@ -31,6 +31,7 @@ pub enum GateVerb {
     Audit(gate_audit::Args),
     Guard(gate_guard::Args),
     Identity(gate_identity::Args),
+    Watch(gate_watch::Args),
 }
 
 /// Serve until SIGTERM or ctrl-c; SIGHUP reads the configuration again
@@ -69,6 +70,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         GateVerb::Audit(args) => gate_audit::run(args, ui),
         GateVerb::Guard(args) => gate_guard::run(args, ui),
         GateVerb::Identity(args) => gate_identity::run(args, ui),
+        GateVerb::Watch(args) => gate_watch::run(args, ui),
         GateVerb::Check(args) => {
             let (config, loaded) =
                 run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
@@ -89,6 +91,7 @@ pub(super) fn outside(ui: &Ui) -> Outside {
         notice: Arc::new(move |notice| match notice {
             Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
             Notice::NoStanding(why, hint) => ui.warning(format_args!("{why} ({hint})")),
+            Notice::Watched(what) => ui.warning(what),
             Notice::Reloaded(what) => ui.status("Reloaded", what),
             Notice::NotReloaded(why) => {
                 ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))

@@ -173,7 +173,8 @@ async fn matches(guard: &Arc<Guard>, texts: &Texts, path: &Path, ui: &Ui) -> Res
             let (at, answer) = answer.map_err(|error| Failure::of(Exit::Unexpected, &error))?;
             let at = chunk * AT_ONCE + at + 1;
             let failed = |why: String| {
-                let message = format!("guard `{}` says nothing of text {at} of `{}`", guard.name, path.display());
+                let message =
+                    format!("guard `{}` says nothing of text {at} of `{}`", guard.name, path.display());
                 Failure::new(Exit::ModelUnreachable, message)
                     .cause(why)
                     .hint("nothing was counted; measure again when it answers")
@@ -205,9 +206,7 @@ fn measure(args: &Measure, ui: &Ui) -> Result {
     let bad_rows = bad.rows.len() as u64;
     let false_refusal = Counts { k: refused, n: good.rows.len() as u64 };
     let miss = Counts { k: bad_rows - found, n: bad_rows };
-    let on = args.on.clone().unwrap_or_else(|| {
-        format!("{} and {}", args.good.display(), args.bad.display())
-    });
+    let on = args.on.clone().unwrap_or_else(|| format!("{} and {}", args.good.display(), args.bad.display()));
     let today = roots::now()?.day();
     let mut out = ui.out();
     if args.json {

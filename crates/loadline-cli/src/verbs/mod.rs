@@ -10,6 +10,7 @@ pub mod gate_audit;
 pub mod gate_guard;
 pub mod gate_identity;
 pub mod gate_key;
+pub mod gate_watch;
 pub mod key;
 pub mod license;
 pub mod log;

@@ -76,6 +76,9 @@ const VERBS: &[&str] = &[
     "gate identity",
     "gate identity enroll",
     "gate identity test",
+    "gate watch",
+    "gate watch show",
+    "gate watch clear",
 ];
 
 #[test]

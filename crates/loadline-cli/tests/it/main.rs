@@ -5,6 +5,7 @@
 mod authority_folder;
 mod bad_input;
 mod gate_files;
+mod guards;
 mod help;
 mod interrupted;
 mod keys;

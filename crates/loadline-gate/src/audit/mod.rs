@@ -345,6 +345,18 @@ fn what(event: Event) -> What {
             on: loadline_policy::Named::name(side).to_owned(),
             did,
         },
+        Event::Watched { watch, model, request, right } => What::Watched {
+            watch: watch.to_string(),
+            model: model.to_string(),
+            request: request.to_string(),
+            right,
+        },
+        Event::Drift { watch, model, scored, suspended } => {
+            What::Drift { watch: watch.to_string(), model: model.to_string(), scored, suspended }
+        }
+        Event::DriftCleared { watch, model } => {
+            What::DriftCleared { watch: watch.to_string(), model: model.to_string() }
+        }
         Event::Ended => What::Ended,
     }
 }

@@ -177,6 +177,35 @@ pub enum What {
         /// What came of it.
         did: Did,
     },
+    /// An answer was scored.
+    Watched {
+        /// By which watch.
+        watch: String,
+        /// Of which model.
+        model: String,
+        /// The request, 32 hexadecimal digits.
+        request: String,
+        /// Whether it was right; none when it could not be scored.
+        right: Option<bool>,
+    },
+    /// A watch raised its alarm.
+    Drift {
+        /// Which watch.
+        watch: String,
+        /// About which model.
+        model: String,
+        /// After how many scores.
+        scored: u64,
+        /// Whether the model is suspended at this gate now.
+        suspended: bool,
+    },
+    /// The operator cleared an alarm.
+    DriftCleared {
+        /// Of which watch.
+        watch: String,
+        /// About which model.
+        model: String,
+    },
     /// It ended in good order.
     Ended,
 }

@@ -18,6 +18,7 @@ use crate::guard::{Guard, Guards, Rule, Settings};
 use crate::ledger::Stops;
 use crate::snapshot::{Fresh, Licensed, Served, Snapshot};
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 
 /// The largest root or licence that is read, in bytes.
 const MAX_FILE_BYTES: usize = 4 << 20;
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub chain: RootChain,
     /// The guards, in their order.
     pub guards: Vec<Arc<Guard>>,
+    /// What is watched.
+    pub watches: Vec<Arc<Watch>>,
     /// Everything that does not change until the next reload.
     snapshot: Snapshot,
 }
@@ -95,6 +98,8 @@ pub fn load(
     let upstreams = upstreams(&config.upstreams, environment, &mut noted);
     let all_guards = config.guards.iter().filter_map(|guard| made(guard, &upstreams, &mut noted));
     let all_guards: Vec<_> = all_guards.map(Arc::new).collect();
+    let watches = config.watches.iter().filter_map(|watch| Watch::of(watch, &all_guards));
+    let watches: Vec<_> = watches.map(Arc::new).collect();
     let mut models = HashMap::new();
     for model in &config.models {
         // Without roots no licence can be verified, and that is said already.
@@ -114,10 +119,11 @@ pub fn load(
                 root_expires: chain.current().expires,
                 standing: None,
                 stops: Arc::default(),
+                suspended: Arc::default(),
                 default_output_tokens: config.limits.default_output_tokens,
                 config: config.digest,
             };
-            Ok(Loaded { chain, guards: all_guards, snapshot })
+            Ok(Loaded { chain, guards: all_guards, watches, snapshot })
         }
         _ => Err(Problems(noted.0)),
     }

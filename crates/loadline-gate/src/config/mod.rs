@@ -5,6 +5,7 @@
 mod guards;
 mod load;
 mod read;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::ledger::Keep;
 pub use guards::GuardConfig;
 pub use load::{Environment, Loaded, ReadKeys, chain, guard_alone, load};
 pub use read::parse;
+pub use watches::{OnAlarm, WatchConfig, WatchedConfig};
 
 /// `format` of the file.
 pub const CONFIG_FORMAT: &str = "loadline-gate/1";
@@ -53,6 +55,8 @@ pub struct Config {
     pub models: Vec<ModelConfig>,
     /// The guards, in their order.
     pub guards: Vec<GuardConfig>,
+    /// What is watched.
+    pub watches: Vec<WatchConfig>,
     /// SHA-256 of the text.
     pub digest: Digest,
 }

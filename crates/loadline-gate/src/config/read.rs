@@ -12,6 +12,7 @@ use loadline_policy::policy::Stage;
 use loadline_policy::{Named as _, Problems};
 
 use super::guards::guard;
+use super::watches::watch;
 use super::{
     AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, LimitsConfig, ModelConfig,
     StandingSource, UpstreamConfig,
@@ -40,6 +41,9 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();
     let guards: Vec<_> =
         root.tables("guard").iter().map(|table| guard(table, folder, &models, &upstreams)).collect();
+    let watches: Vec<_> =
+        root.tables("watch").iter().map(|table| watch(table, folder, &models, &guards)).collect();
+    doubled(root, "watch", watches.iter().map(|watch| &watch.name));
     doubled(root, "guard", guards.iter().map(|guard| &guard.name));
     doubled(root, "upstream", upstreams.iter().map(|upstream| &upstream.name));
     doubled(root, "model", models.iter().map(|model| &model.name));
@@ -64,6 +68,7 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
         upstreams,
         models,
         guards,
+        watches,
         digest: Digest::of(text.as_bytes()),
     }
 }

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_verdict_is_its_first_word() {
-        for (text, is_match) in [("yes", true), ("No.", false), ("**Yes**, because", true), (" NO\n", false)] {
+        for (text, is_match) in [("yes", true), ("No.", false), ("**Yes**, because", true), (" NO\n", false)]
+        {
             assert_eq!(verdict(text), Ok(is_match), "{text}");
         }
         for text in ["", "perhaps", "yesterday", "I would say no"] {

@@ -43,7 +43,7 @@ async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&
         let matched = guard.matches(texts, &*gate.base.dial, gate.now().passed_ms).await;
         match (matched, guard.action, guard.on_failure) {
             (Ok(false), _, _) => {}
-            (Ok(true), Action::Flag, _) => note(gate, request, guard, Did::Flagged),
+            (Ok(true), Action::Flag | Action::Score, _) => note(gate, request, guard, Did::Flagged),
             (Ok(true), Action::Refuse | Action::Cut, _) => {
                 note(gate, request, guard, Did::Refused);
                 return Err(refusal(guard));

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::admission::BYTES_PER_TOKEN;
 use crate::upstream::{Dial, Upstream};
 
+pub(crate) use text::of_answer as texts_of_answer;
 pub use text::texts_of_request;
 
 /// The largest compiled form of all patterns of a guard, in bytes.
@@ -57,16 +58,19 @@ pub enum Action {
     Cut,
     /// It is written down and passed on.
     Flag,
+    /// Nothing: it is there for a watch alone.
+    Score,
 }
 
 impl Named for Action {
-    const ALL: &'static [Self] = &[Self::Refuse, Self::Cut, Self::Flag];
+    const ALL: &'static [Self] = &[Self::Refuse, Self::Cut, Self::Flag, Self::Score];
 
     fn name(self) -> &'static str {
         match self {
             Self::Refuse => "refuse",
             Self::Cut => "cut",
             Self::Flag => "flag",
+            Self::Score => "score",
         }
     }
 }
@@ -279,19 +283,7 @@ impl Guard {
         };
         let digest = digest_of(side, &rule, upstream.map(|upstream| &**upstream));
         let name = name.into();
-        Ok(Self {
-            name,
-            side,
-            action,
-            on_failure,
-            window,
-            models,
-            stages,
-            rule,
-            digest,
-            measured,
-            decider,
-        })
+        Ok(Self { name, side, action, on_failure, window, models, stages, rule, digest, measured, decider })
     }
 
     /// Whether somebody else is asked.
@@ -340,7 +332,8 @@ impl Guards {
     /// Those of `all` that look at this model at this stage. What needs nobody else is asked first.
     pub fn of(all: &[Arc<Guard>], model: &str, stage: Stage) -> Self {
         let on = |side| {
-            let mine = all.iter().filter(|guard| guard.side == side && guard.is_for(model, stage));
+            let mine = all.iter().filter(|guard| guard.side == side && guard.action != Action::Score);
+            let mine = mine.filter(|guard| guard.is_for(model, stage));
             let mut mine: Vec<_> = mine.cloned().collect();
             mine.sort_by_key(|guard| guard.asks());
             mine

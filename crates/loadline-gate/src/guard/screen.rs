@@ -96,8 +96,7 @@ impl Screen {
     /// A screen of those guards that ask nobody; none when there are none.
     pub(crate) fn of(guards: &[Arc<Guard>]) -> Option<Box<Self>> {
         let own = guards.iter().filter(|guard| !guard.asks());
-        let watching: Vec<_> =
-            own.map(|guard| Watching { guard: Arc::clone(guard), done: false }).collect();
+        let watching: Vec<_> = own.map(|guard| Watching { guard: Arc::clone(guard), done: false }).collect();
         let window = watching.iter().map(|watching| watching.guard.window).max()?;
         Some(Box::new(Self {
             watching,
@@ -287,7 +286,10 @@ mod tests {
     }
 
     fn event(text: &str) -> String {
-        format!("data: {}\n\n", serde_json::json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }))
+        format!(
+            "data: {}\n\n",
+            serde_json::json!({ "choices": [{ "index": 0, "delta": { "content": text } }] })
+        )
     }
 
     /// What leaves, and whether a guard ended it.
@@ -326,7 +328,8 @@ mod tests {
             (&["forbidden", "s ", "and forbidden"], true),
             (&["a\u{e9}\u{1F600}", "forbi", "dden\u{e9}t\u{e9}"], false),
         ] {
-            let stream: String = words.iter().map(|word| event(word)).collect::<String>() + "data: [DONE]\n\n";
+            let stream: String =
+                words.iter().map(|word| event(word)).collect::<String>() + "data: [DONE]\n\n";
             let bytes = stream.as_bytes();
             for size in [1, 2, 3, 7, 50, bytes.len()] {
                 let pieces: Vec<_> = bytes.chunks(size).collect();

@@ -93,6 +93,7 @@ impl World {
             region: self.region.map(Arc::from),
             root_expires: self.root_expires,
             standing: fresh,
+            suspended: Default::default(),
             stops: Arc::new(Stops { targets: self.stops.clone(), last: None }),
             default_output_tokens: 50,
             config: Digest([0; 32]),

@@ -122,6 +122,13 @@ fn the_golden_file_is_read() {
     );
     assert_eq!((config.upstreams[0].kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
     assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
+    let kinds: Vec<_> = config.guards.iter().map(|g| g.rule.as_ref().map(|rule| rule.kind())).collect();
+    let expected = [Some("patterns"), None, Some("max_tokens"), Some("classifier"), Some("judge")];
+    assert_eq!(kinds, expected);
+    let measured = config.guards[0].measured.as_ref().unwrap();
+    assert_eq!((measured.miss.k, measured.miss.n, measured.date.day().as_str()), (37, 200, "2027-01-10"));
+    assert_eq!((config.guards[1].window, config.guards[3].timeout.as_millis()), (512, 2_000));
+    assert_eq!((config.watches[0].least.as_str(), config.watches[1].alpha.as_str()), ("0.87", "0.001"));
     assert_eq!(config.models[1].upstreams, ["claude"]);
     assert!(
         config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited)

@@ -53,9 +53,7 @@ fn streamed(rig: &Rig) -> String {
 fn written(stream: &str) -> String {
     let events = stream.lines().filter_map(|line| line.strip_prefix("data: "));
     let jsons = events.filter_map(|event| serde_json::from_str::<serde_json::Value>(event).ok());
-    jsons
-        .filter_map(|json| json["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
-        .collect()
+    jsons.filter_map(|json| json["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -94,7 +92,8 @@ fn a_guard_looks_at_its_models_and_stages_only() {
     let stages = REFUSE.replace("bombs", "two").replace("on = ", "stages = [\"academic\"]\non = ");
     let rig = rig(&(others + &stages), "fine");
     assert_eq!(rig.chat(&ASK.replace("hello there", "a bomb")).status, 200);
-    let message = r#"{"model":"c","max_tokens":9,"system":"a bomb","messages":[{"role":"user","content":"x"}]}"#;
+    let message =
+        r#"{"model":"c","max_tokens":9,"system":"a bomb","messages":[{"role":"user","content":"x"}]}"#;
     let reply = rig.ask("/v1/messages", "alice-key", message);
     assert_eq!((reply.status, reply.json()["type"].as_str()), (403, Some("error")));
 }
@@ -302,9 +301,21 @@ fn what_is_wrong_with_a_guard_is_said_at_its_place() {
         ("action", "max_tokens = 4\naction", "has not exactly one rule"),
         ("action", "models = [\"z\"]\naction", "no model is named `z`"),
         ("action", "on_failure = \"open\"\naction", "is for a classifier or a judge"),
-        ("pattern = '(?i)\\bbomb\\b'", "judge = { upstream = \"no\", model = \"j\", prompt = \"p\" }", "no upstream is named `no`"),
-        ("\"none\"", "{ false_refusal = { k = 3, n = 2 }, miss = { k = 0, n = 5 }, on = \"x\", date = \"2027-01-15\", guard = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\" }", "is 3 of 2"),
-        ("\"none\"", "{ false_refusal = { k = 0, n = 2 }, miss = { k = 0, n = 5 }, on = \"x\", date = \"yesterday\" }", "is no day"),
+        (
+            "pattern = '(?i)\\bbomb\\b'",
+            "judge = { upstream = \"no\", model = \"j\", prompt = \"p\" }",
+            "no upstream is named `no`",
+        ),
+        (
+            "\"none\"",
+            "{ false_refusal = { k = 3, n = 2 }, miss = { k = 0, n = 5 }, on = \"x\", date = \"2027-01-15\", guard = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\" }",
+            "is 3 of 2",
+        ),
+        (
+            "\"none\"",
+            "{ false_refusal = { k = 0, n = 2 }, miss = { k = 0, n = 5 }, on = \"x\", date = \"yesterday\" }",
+            "is no day",
+        ),
     ] {
         assert!(REFUSE.contains(change), "{change}");
         let problem = said(&REFUSE.replacen(change, to, 1));

@@ -10,3 +10,4 @@ mod proxy;
 mod standing;
 mod stop;
 mod support;
+mod watch;

@@ -25,7 +25,8 @@ fn outcomes(least: f64, alpha: f64, p: f64, length: u32) -> Vec<(f64, DriftAlarm
 #[test]
 fn the_e_value_is_one_on_average_at_the_bound_and_less_above_it() {
     for least in [0.1, 0.5, 0.9] {
-        let mean = |p| outcomes(least, 0.01, p, 12).iter().map(|(mass, alarm)| mass * alarm.e_value()).sum::<f64>();
+        let mean =
+            |p| outcomes(least, 0.01, p, 12).iter().map(|(mass, alarm)| mass * alarm.e_value()).sum::<f64>();
         assert!((mean(least) - 1.0).abs() < 1e-12, "{least}: {}", mean(least));
         assert!(mean(least + 0.05) < 1.0 && mean(least - 0.05) > 1.0);
     }
@@ -77,7 +78,10 @@ fn a_change_after_a_long_good_time_is_found_soon() {
 
 #[test]
 fn what_is_no_score_or_bound_is_refused() {
-    assert!(matches!(DriftAlarm::new(1.0, 0.05), Err(StatsError::Probability { name: "the least mean", .. })));
+    assert!(matches!(
+        DriftAlarm::new(1.0, 0.05),
+        Err(StatsError::Probability { name: "the least mean", .. })
+    ));
     assert!(DriftAlarm::new(0.9, 0.0).is_err());
     let mut alarm = DriftAlarm::new(0.9, 0.05).unwrap();
     assert!(alarm.push(f64::NAN).is_err() && alarm.push(1.1).is_err());
@@ -93,8 +97,7 @@ fn what_is_no_score_or_bound_is_refused() {
 fn prompts(stream: &mut Stream, count: usize, first: f64, second: f64) -> Vec<Similarities> {
     (0..count)
         .map(|_| {
-            let answers: Vec<_> =
-                (0..8).map(|at| stream.coin(if at < 4 { first } else { second })).collect();
+            let answers: Vec<_> = (0..8).map(|at| stream.coin(if at < 4 { first } else { second })).collect();
             Similarities::new(4, 4, |i, j| f64::from(u8::from(answers[i] == answers[j]))).unwrap()
         })
         .collect()
@@ -104,7 +107,9 @@ fn prompts(stream: &mut Stream, count: usize, first: f64, second: f64) -> Vec<Si
 fn one_source_is_called_two_at_most_alpha_of_the_time() {
     let mut stream = Stream::new(13);
     let found = (0..400)
-        .filter(|seed| two_sample::test(&prompts(&mut stream, 6, 0.7, 0.7), 99, *seed).unwrap().p_value <= 0.1)
+        .filter(|seed| {
+            two_sample::test(&prompts(&mut stream, 6, 0.7, 0.7), 99, *seed).unwrap().p_value <= 0.1
+        })
         .count();
     // 40 expected; three standard errors are 18.
     assert!((15..=58).contains(&found), "{found}");
@@ -114,7 +119,9 @@ fn one_source_is_called_two_at_most_alpha_of_the_time() {
 fn two_sources_are_told_apart() {
     let mut stream = Stream::new(14);
     let found = (0..50)
-        .filter(|seed| two_sample::test(&prompts(&mut stream, 20, 0.9, 0.4), 199, *seed).unwrap().p_value <= 0.05)
+        .filter(|seed| {
+            two_sample::test(&prompts(&mut stream, 20, 0.9, 0.4), 199, *seed).unwrap().p_value <= 0.05
+        })
         .count();
     assert!(found >= 48, "{found}");
 }
