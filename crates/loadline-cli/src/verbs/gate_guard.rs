@@ -211,7 +211,7 @@ fn measure(args: &Measure, ui: &Ui) -> Result {
     let mut out = ui.out();
     if args.json {
         out.json(&json!({
-            "guard": guard.name, "definition": guard.digest, "on": on, "date": today,
+            "guard": &*guard.name, "definition": guard.digest, "on": on, "date": today,
             "false_refusal": { "counts": false_refusal, "estimate": rate(false_refusal) },
             "miss": { "counts": miss, "estimate": rate(miss) },
             "good": good.digest, "bad": bad.digest,

@@ -16,6 +16,9 @@ use crate::refusal::{Code, Refusal};
 use crate::snapshot::Served;
 use crate::upstream::Upstream;
 
+/// The largest answer that is held to be looked at.
+const MAX_ANSWER_BYTES: u64 = 32 << 20;
+
 /// The refusal of a guard.
 pub(crate) fn refusal(guard: &Guard) -> Refusal {
     let what = match guard.side {
@@ -84,7 +87,7 @@ pub(crate) async fn output(
     answer: Collect<'_>,
 ) -> Result<Bytes, (Ending, Refusal, Bytes)> {
     let is_stream = answer.is_stream;
-    let whole = answer.whole(gate.limits.response_bytes).await;
+    let whole = answer.whole(gate.limits.response_bytes.min(MAX_ANSWER_BYTES)).await;
     let whole = whole.map_err(|(ending, refusal)| (ending, refusal, Bytes::new()))?;
     let texts = text::of_answer(&whole, is_stream);
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();

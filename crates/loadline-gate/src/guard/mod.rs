@@ -235,7 +235,7 @@ pub fn compile(patterns: &[String]) -> Result<Regex, (usize, String)> {
     let wrong = |at: usize, error: &str| {
         // Its message shows the pattern over several lines; the last says what is wrong.
         let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        (at, loadline_core::untrusted::one_line(last.trim(), 200))
+        (at, loadline_core::untrusted::one_line(last.trim().trim_start_matches("error: "), 200))
     };
     // Each by itself first: two halves of a group must not make a whole one.
     for (at, pattern) in patterns.iter().enumerate() {
@@ -297,20 +297,22 @@ impl Guard {
             && (self.stages.is_empty() || self.stages.contains(&stage))
     }
 
-    /// Whether it matches any of these texts, which are looked at one by one. A classifier or judge sees them as one.
+    /// Whether it matches any of these texts. Patterns look at them one by one; the others at all of an answer as one, and
+    /// of a request at the first, which holds the others in another form.
     /// `passed_ms` is the time by which upstreams remember that they failed.
     ///
     /// # Errors
     /// When a classifier or judge gives no answer, in words.
     pub async fn matches(&self, texts: &[&str], dial: &dyn Dial, passed_ms: u64) -> Result<bool, String> {
+        let once = if self.side == Side::Input { &texts[..texts.len().min(1)] } else { texts };
         match &self.decider {
             Decider::Pattern(regex) => Ok(texts.iter().any(|text| regex.is_match(text))),
             Decider::MaxTokens(most) => {
-                let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+                let bytes: u64 = once.iter().map(|text| text.len() as u64).sum();
                 Ok(bytes.div_ceil(BYTES_PER_TOKEN) > *most)
             }
             Decider::Asks { what, upstream, timeout } => {
-                let text = texts.join("\n");
+                let text = once.join("\n");
                 let asked = ask::ask(what, upstream, dial, &text, passed_ms);
                 let late = |_| Err(format!("no answer within {} ms", timeout.as_millis()));
                 tokio::time::timeout(*timeout, asked).await.unwrap_or_else(late)

@@ -150,7 +150,7 @@ impl Texts {
         self.all.push('\n');
     }
 
-    /// What is to be looked at.
+    /// What is to be looked at: every text first, then the same in other forms.
     pub(crate) fn views(&self) -> Vec<&str> {
         let mut views = vec![self.all.trim_end_matches('\n')];
         views.extend((self.parts > 1).then_some(self.glued.as_str()));
@@ -163,7 +163,7 @@ impl Texts {
 pub(crate) fn of_request(body: &[u8]) -> Texts {
     let mut texts = Texts::default();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = Walk { key: "", texts: &mut texts }.deserialize(&mut reader);
+    let read = Walk { key: "", level: 0, texts: &mut texts }.deserialize(&mut reader);
     if read.is_err() {
         texts.add("", &String::from_utf8_lossy(body));
     }
@@ -179,6 +179,8 @@ pub fn texts_of_request(body: &[u8]) -> Option<Vec<String>> {
 /// Walks through a JSON value and collects texts on its way; nothing else is kept.
 struct Walk<'k, 't> {
     key: &'k str,
+    /// How many objects it is inside of.
+    level: u32,
     texts: &'t mut Texts,
 }
 
@@ -211,7 +213,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.texts.tokens |= matches!(self.key, "prompt" | "input");
+        self.texts.tokens |= self.level == 1 && matches!(self.key, "prompt" | "input");
         Ok(())
     }
 
@@ -224,7 +226,9 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Walk { key: self.key, texts: self.texts })?.is_some() {}
+        while list.next_element_seed(Walk { key: self.key, level: self.level, texts: self.texts })?.is_some()
+        {
+        }
         Ok(())
     }
 
@@ -233,7 +237,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
             if !PLAIN_KEYS.contains(&&*key) {
                 self.texts.add("", &key);
             }
-            map.next_value_seed(Walk { key: &key, texts: self.texts })?;
+            map.next_value_seed(Walk { key: &key, level: self.level + 1, texts: self.texts })?;
         }
         Ok(())
     }
@@ -338,6 +342,8 @@ mod tests {
         assert_eq!(texts_of_request(br#"{"model":"m","prompt":[1,2,3]}"#), None);
         assert_eq!(texts_of_request(br#"{"model":"m","input":[[1],[2]]}"#), None);
         assert!(texts_of_request(br#"{"model":"m","max_tokens":3,"prompt":"x"}"#).is_some());
+        let tool = br#"{"messages":[{"content":[{"type":"tool_use","input":{"prompt":3}}]}]}"#;
+        assert!(texts_of_request(tool).is_some());
     }
 
     #[test]

@@ -88,8 +88,8 @@ fn a_request_that_matches_never_reaches_the_model_however_it_is_spelt() {
 
 #[test]
 fn a_guard_looks_at_its_models_and_stages_only() {
-    let others = REFUSE.replace("on = ", "models = [\"c\"]\non = ");
-    let stages = REFUSE.replace("bombs", "two").replace("on = ", "stages = [\"academic\"]\non = ");
+    let others = REFUSE.replace("\non = ", "\nmodels = [\"c\"]\non = ");
+    let stages = REFUSE.replace("bombs", "two").replace("\non = ", "\nstages = [\"academic\"]\non = ");
     let rig = rig(&(others + &stages), "fine");
     assert_eq!(rig.chat(&ASK.replace("hello there", "a bomb")).status, 200);
     let message =
@@ -193,6 +193,10 @@ fn tokens_are_limited_both_ways() {
     let rig = rig(&(limit("input", 20) + &limit("output", 4)), "0123456789abcdefXYZ");
     assert_eq!(rig.chat(&ASK.replace("hello there", &"word ".repeat(20))).code(), "guard_refused");
     assert!(rig.endpoint.seen().is_empty());
+    // The form without anything between the parts does not count twice.
+    let parts = r#"[{"type":"text","text":"01234567890123456789012345678901"},{"type":"text","text":"01234567890123456789012345678901"}]"#;
+    let twice = rig.chat(&ASK.replace("\"hello there\"", parts));
+    assert!(twice.body.contains("`long-output`"), "{twice:?}");
     assert_eq!(rig.chat(ASK).code(), "guard_refused");
     let text = streamed(&rig);
     assert!(!written(&text).contains("XYZ") && text.contains("guard_refused"), "{text}");
@@ -239,7 +243,7 @@ measured = "none"
 name = "judge"
 on = "{on}"
 action = "flag"
-judge = {{ upstream = "judges", model = "j", prompt = "Is this evil?" }}
+judge = {{ upstream = "judges", model = "j", prompt = "Is this harmful?" }}
 measured = "none"
 "#
     )
@@ -292,7 +296,7 @@ fn what_is_wrong_with_a_guard_is_said_at_its_place() {
     for (change, to, expected) in [
         ("measured = \"none\"", "", "`guard[1].measured`: is missing"),
         ("\"none\"", "\"often\"", "neither a table nor `none`"),
-        ("(?i)\\bbomb\\b", "(?i", "unclosed group"),
+        ("(?i)\\bbomb\\b", "(bomb", "unclosed group"),
         ("(?i)\\bbomb\\b", "a*", "matches the empty text"),
         ("(?i)\\bbomb\\b", "(?:\\w{1000}){1000}", "exceeds size limit"),
         ("(?i)\\bbomb\\b", "(?=x)y", "look-around"),
