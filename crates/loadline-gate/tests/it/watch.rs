@@ -268,3 +268,34 @@ fn what_is_wrong_with_a_watch_is_said_at_its_place() {
         assert!(problem.contains(expected), "{to}: {problem}");
     }
 }
+
+#[test]
+fn the_operators_door_shows_and_clears_with_the_key_only() {
+    use loadline_gate::admin::{Admin, Reload};
+    use loadline_gate::watch::door::ask;
+    let watched = watched(PROBE, |_| "no".to_owned());
+    watched.probe(30);
+    let rig = &watched.rig;
+    assert_eq!(rig.chat(ASK).code(), "drift_alarm");
+    let reload: Reload = Arc::new(|| Box::pin(std::future::ready(Err("no".to_owned()))));
+    let (_end, ending) = tokio::sync::watch::channel(false);
+    rig.runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let door = listener.local_addr().unwrap();
+        tokio::spawn(Admin::new(rig.gate.clone(), "door-key", reload).serve(listener, ending));
+        let clear = |model: &str| Some(serde_json::json!({ "watch": "sums", "model": model }));
+        assert_eq!(ask(door, "wrong", "/watch", None).await.unwrap().0, 401);
+        assert_eq!(ask(door, "wrong", "/watch/clear", clear("m")).await.unwrap().0, 401);
+        let (status, shown) = ask(door, "door-key", "/watch", None).await.unwrap();
+        let row = &shown["watched"][0];
+        assert_eq!((status, &row["suspended"], &row["estimate"]["point"]), (200, &true.into(), &0.0.into()));
+        assert_eq!(row["estimate"]["method"], "Wilson");
+        let (_, ready) = ask(door, "door-key", "/ready", None).await.unwrap();
+        assert_eq!(ready["alarms"], 1);
+        assert_eq!(ask(door, "door-key", "/watch/clear", clear("z")).await.unwrap().0, 404);
+        let nothing = Some(serde_json::json!({}));
+        assert_eq!(ask(door, "door-key", "/watch/clear", nothing).await.unwrap().0, 400);
+        assert_eq!(ask(door, "door-key", "/watch/clear", clear("m")).await.unwrap().0, 200);
+    });
+    assert_eq!(rig.chat(ASK).status, 200);
+}
