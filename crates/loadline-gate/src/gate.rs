@@ -20,6 +20,8 @@ use crate::upstream::Dial;
 
 /// How long a cut answer may take to leave before its connection is reset.
 const LEAVE_WITHIN: Duration = Duration::from_millis(60);
+/// How long a connection that was reset may take to let go of its upstream before the order is answered all the same.
+const LET_GO_WITHIN: Duration = Duration::from_millis(20);
 
 /// What the gate stands on.
 pub struct Foundations {
@@ -204,15 +206,15 @@ impl Gate {
         }
         let told = leaving.len() as u64;
         let deadline = tokio::time::Instant::now() + LEAVE_WITHIN;
-        let reset = join_all(leaving.iter().map(|answer| async move {
-            let late = tokio::time::timeout_at(deadline, answer.flushed()).await.is_err();
-            if late {
-                answer.kill();
-                answer.flushed().await;
-            }
-            late
+        let late = join_all(leaving.iter().map(|answer| async move {
+            let late = tokio::time::timeout_at(deadline, answer.left()).await.is_err();
+            late.then(|| answer.kill()).map(|()| answer)
         }));
-        let reset = reset.await.into_iter().filter(|late| *late).count() as u64;
+        let late: Vec<_> = late.await.into_iter().flatten().collect();
+        let reset = late.len() as u64;
+        // No byte leaves any more; what is left is to stop asking for them.
+        let let_go = join_all(late.into_iter().map(|answer| answer.let_go()));
+        let _ = tokio::time::timeout(LET_GO_WITHIN, let_go).await;
         self.metrics.cut.fetch_add(told, Ordering::Relaxed);
         Cut { told, reset }
     }

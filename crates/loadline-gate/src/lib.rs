@@ -15,6 +15,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 mod conn;
+mod control;
 pub mod disk;
 mod forward;
 pub mod gate;

@@ -17,6 +17,7 @@ use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random};
 use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Loaded};
+use crate::control;
 use crate::disk;
 use crate::gate::{Foundations, Gate};
 use crate::keys::KeyFile;
@@ -238,22 +239,33 @@ impl Running {
                 )
             })
         };
-        let mut tasks = tokio::task::JoinSet::new();
-        if let Some((listener, key)) = admin {
-            let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending.clone()));
+        let public = TcpListener::from_std(public)?;
+        let mut control = {
+            let (gate, ending) = (gate.clone(), ending.clone());
+            control::start(move || async move {
+                let mut tasks = tokio::task::JoinSet::new();
+                if let Some((listener, key)) = admin {
+                    let listener = TcpListener::from_std(listener)?;
+                    tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending));
+                }
+                tasks.spawn(keep_fresh(gate, keeper, chain, config, outside.clone()));
+                while reload.changed().await.is_ok() {
+                    (outside.notice)(match again().await {
+                        Ok(done) => Notice::Reloaded(done),
+                        Err(why) => Notice::NotReloaded(why),
+                    });
+                }
+                // Nobody can ask for a reload any more; the rest goes on.
+                tasks.join_all().await;
+                Ok(())
+            })?
+        };
+        tokio::select! {
+            () = serve::serve(gate, public, ending) => {}
+            // Without its operator and without the authority's word, a gate must not go on.
+            failed = control.failed() => return Err(failed),
         }
-        tasks.spawn(keep_fresh(gate.clone(), keeper, chain, config, outside.clone()));
-        tasks.spawn(async move {
-            while reload.changed().await.is_ok() {
-                (outside.notice)(match again().await {
-                    Ok(done) => Notice::Reloaded(done),
-                    Err(why) => Notice::NotReloaded(why),
-                });
-            }
-        });
-        serve::serve(gate, TcpListener::from_std(public)?, ending).await;
-        tasks.shutdown().await;
+        control.end().await;
         let _ = audit.event(Event::Ended).await;
         Ok(())
     }
