@@ -196,11 +196,7 @@ impl AsyncRead for CallerStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        self.try_to(context, TcpStream::poll_read_ready, |stream| {
-            let read = stream.try_read(buffer.initialize_unfilled())?;
-            buffer.advance(read);
-            Ok(())
-        })
+        self.try_to(context, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buffer).map(|_| ()))
     }
 }
 
