@@ -10,12 +10,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?usage: build.sh FOLDER}
 mkdir -p "$out"
 
-build=(--profile small --target wasm32-unknown-unknown --package loadline-verify-wasm --lib)
+build=(--locked --profile small --target wasm32-unknown-unknown --package loadline-verify-wasm --lib)
 if [ -n "${DEBIAN_RUST:-}" ]; then
   # Debian's compiler with this machine's cargo. The standard library's own build is a feature of nightly compilers.
   export RUSTC=$DEBIAN_RUST/usr/bin/rustc RUSTC_BOOTSTRAP=1
-  export LD_LIBRARY_PATH=$DEBIAN_RUST/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  linkers=("$DEBIAN_RUST"/usr/lib/llvm-*/bin/wasm-ld)
+  libraries=("$DEBIAN_RUST"/usr/lib/*-linux-gnu) linkers=("$DEBIAN_RUST"/usr/lib/llvm-*/bin/wasm-ld)
+  export LD_LIBRARY_PATH=${libraries[0]}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=${linkers[0]}
   build+=(-Z build-std=std,panic_abort)
 fi

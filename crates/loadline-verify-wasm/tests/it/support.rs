@@ -1,7 +1,7 @@
 //! What both kinds of tests need: bundles, whole and changed, and how to verify them.
 
 use loadline_core::{Digest, Instant};
-use loadline_exam::fixture::change::{Change, changed_bytes};
+use loadline_exam::fixture::change::{Change, changed_bytes, taken_apart, with_table};
 use loadline_exam::fixture::{Fixture, Plan, make};
 use loadline_exam::{Anchor, verify};
 use loadline_trust::{StandingEntry, StandingState};
@@ -40,6 +40,29 @@ pub fn golden() -> Fixture {
     fixture
 }
 
+/// Numbers that do not fit into a machine word of 32 bits, and JSON of great depth.
+fn strange(bundle: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let (table, parts) = taken_apart(bundle).unwrap();
+    let mut strange = Vec::new();
+    for bytes in [u64::from(u32::MAX), 1 << 32, (1 << 32) + 100, 1 << 40, (1 << 53) - 1] {
+        let mut table = table.clone();
+        table["parts"][1]["bytes"] = json!(bytes);
+        strange.push((format!("policy of {bytes} bytes"), with_table(&table, &parts).unwrap()));
+    }
+    let wide = Plan { row: Some(|row| row.gold = Some(1 << 32)), ..Plan::default() };
+    strange.push(("a right choice of 33 bits".to_owned(), make(&wide).unwrap().bundle().unwrap()));
+    for depth in [100, 127, 128, 1_000_000] {
+        let mut fixture = golden();
+        fixture.contents.policy = [vec![b'['; depth], vec![b']'; depth]].concat();
+        strange.push((format!("policy of depth {depth}"), fixture.bundle().unwrap()));
+        let mut fixture = golden();
+        let seal = format!("{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+        fixture.contents.records[0].seal = seal;
+        strange.push((format!("seal of depth {depth}"), fixture.bundle().unwrap()));
+    }
+    strange
+}
+
 /// The golden bundle under different roots, moments and standings; cut off; and with a byte changed.
 pub fn vectors(changes: usize) -> Vec<Vector> {
     let fixture = golden();
@@ -71,6 +94,9 @@ pub fn vectors(changes: usize) -> Vec<Vector> {
     }
     for length in (0..bundle.len()).step_by(bundle.len() / 20) {
         add(format!("the first {length} bytes"), &bundle[..length], pinned.clone());
+    }
+    for (name, bundle) in strange(&bundle) {
+        add(name, &bundle, pinned.clone());
     }
     for Change { name, bundle } in changed_bytes(&bundle, changes).unwrap() {
         add(name, &bundle, pinned.clone());
