@@ -210,6 +210,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// The whole of it as one line of JSON: the same from every program that verifies.
+    ///
+    /// # Errors
+    /// Never, as long as every part of it can be written as JSON.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
     /// A step.
     pub fn step(&self, name: StepName) -> &Step {
         // Every report has every step, in the order of `StepName::ALL`.

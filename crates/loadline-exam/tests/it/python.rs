@@ -7,6 +7,7 @@ use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
 use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange};
+use loadline_exam::fixture::change::{self, Change};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
 use loadline_exam::{Anchor, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
@@ -15,7 +16,6 @@ use loadline_trust::{StandingEntry, StandingMark, StandingState};
 use serde_json::{Value, json};
 
 use crate::forms::withheld;
-use crate::support::{taken_apart, with_table};
 
 /// What the Python verifier leaves out, as its first lines say.
 const NOT_IN_PYTHON: [StepName; 3] = [StepName::Items, StepName::Scores, StepName::Scope];
@@ -313,39 +313,13 @@ fn anchors() -> Vec<Vector> {
     vectors
 }
 
-/// SplitMix64, so that every run changes the same bytes.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// One byte of a part is changed and the part listed again with its new digest; every fifth is left as it was listed.
+/// One byte changed.
 fn changed_bytes(count: usize) -> Vec<Vector> {
     let fixture = make(&Plan::default()).unwrap();
-    let (table, parts) = taken_apart(&fixture.bundle().unwrap());
-    let mut state = 11;
-    let mut below = |limit: usize| usize::try_from(next(&mut state) % limit as u64).unwrap();
-    (0..count)
-        .map(|number| {
-            let (mut table, mut parts) = (table.clone(), parts.clone());
-            let list = table["parts"].as_array_mut().unwrap();
-            let length = |part: &Value| usize::try_from(part["bytes"].as_u64().unwrap()).unwrap();
-            let chosen = below(list.len());
-            let start: usize = list[..chosen].iter().map(length).sum();
-            let size = length(&list[chosen]);
-            let (place, bits) = (below(size), u8::try_from(below(255) + 1).unwrap());
-            parts[start + place] ^= bits;
-            if number % 5 != 0 {
-                list[chosen]["sha256"] = json!(Digest::of(&parts[start..start + size]).hex());
-            }
-            let name = format!("{}, byte {place} ^ {bits}", list[chosen]["name"].as_str().unwrap());
-            let anchor = Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) };
-            Vector { name, bundle: with_table(&table, &parts), anchor }
-        })
-        .collect()
+    let anchor = Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) };
+    let changes = change::changed_bytes(&fixture.bundle().unwrap(), count).unwrap();
+    let vector = |Change { name, bundle }| Vector { name, bundle, anchor: anchor.clone() };
+    changes.into_iter().map(vector).collect()
 }
 
 /// What the Python verifier says of each.
