@@ -112,13 +112,13 @@ fn of_context(text: &str) -> Vec<u8> {
 #[test]
 #[expect(deprecated, reason = "NIST's tests have expanded secret keys")]
 fn ml_dsa_44_signs_as_that_of_nist() {
-    use ml_dsa::{ExpandedSigningKey, Keypair as _};
     let (mut whole, mut digests) = (0, 0);
     let lines = include_str!("../vectors/ml-dsa-44-siggen.txt").lines();
     for line in lines.filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
         let secret = hex(words[2]);
-        let key = ExpandedSigningKey::<MlDsa44>::from_expanded(&secret.as_slice().try_into().unwrap());
+        let key =
+            ml_dsa::ExpandedSigningKey::<MlDsa44>::from_expanded(&secret.as_slice().try_into().unwrap());
         match words.as_slice() {
             ["siggen", id, _, context, message, signature] => {
                 let [message, signature] = [message, signature].map(|text| hex(text));
