@@ -20,13 +20,15 @@ pub fn size() -> Result<(), String> {
     let bytes = path.metadata().map_err(|error| format!("{}: {error}", path.display()))?.len();
     let tree = ["tree", "--package", PACKAGE, "--edges", "normal,no-proc-macro", "--prefix", "none"];
     let tree = cargo(&[&tree[..], &["--format", "{p}"]].concat())?;
-    let crates: BTreeSet<_> = tree.lines().filter(|line| !line.starts_with("loadline-")).collect();
-    let crates: Vec<_> = crates.into_iter().filter_map(|line| line.split(' ').next()).collect();
+    // `NAME vVERSION`, and `(*)` behind what was listed before.
+    let named = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+    let crates: BTreeSet<_> = named.filter(|line| !line.starts_with("loadline-")).collect();
+    let crates: Vec<_> = crates.into_iter().collect();
     println!("{bytes:>9} bytes  of at most {MOST_BYTES}: {}", path.display());
     println!(
         "{:>9} crates of others are linked, of at most {MOST_CRATES}: {}",
         crates.len(),
-        crates.join(" ")
+        crates.join(", ")
     );
     if bytes > MOST_BYTES || crates.len() > MOST_CRATES {
         return Err("the small verifier is too large".to_owned());
