@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use loadline_core::model::SIMULATED_PROVIDER;
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelRef};
@@ -16,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What goes before the slash.
-const PROVIDERS: [&str; 4] = ["openai", "anthropic", "gguf", "fake"];
+const PROVIDERS: [&str; 4] = ["openai", "anthropic", "gguf", SIMULATED_PROVIDER];
 
 /// A reference that has been read but not opened: opening may take a while and much memory.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Choice {
         let place = match reference.provider.as_str() {
             "openai" | "anthropic" => Place::Http,
             "gguf" => Place::File(gguf_file(&reference.name)?),
-            "fake" => Place::Simulated(Box::new(
+            SIMULATED_PROVIDER => Place::Simulated(Box::new(
                 Simulated::parse(&reference.name)
                     .map_err(|error| Failure::of(Exit::Usage, &error).hint(error.hint()))?,
             )),

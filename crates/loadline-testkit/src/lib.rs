@@ -5,6 +5,7 @@
 
 pub mod authority;
 pub mod endpoint;
+pub mod gguf;
 pub mod hub;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use loadline_exam::bundle::{self, LoggedEntry, RunParts};
 use loadline_exam::{Anchor, CONSISTENCY_FORMAT, Consistency, Status, Step, StepName};
 use loadline_exam::{Contents, Entry};
 use loadline_tlog::{ConsistencyProof, LogProof, TileReader};
+use loadline_trust::Envelope;
 
 use super::decide::Decided;
 use super::exams::{self, Sitting};
@@ -98,7 +99,7 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         consistency: consistency(office, sitting)?,
         attestation,
         test_result: folder::read(&sitting.dir.join("test-result.json"))?,
-        sign_offs: decided.sign_offs.clone(),
+        sign_offs: decided.sign_offs.iter().map(Envelope::to_bytes).collect(),
         decision: canonical_json(&decided.decision).map_err(unexpected)?,
         license: license.as_ref().map(|license| license.bytes.clone()),
         svr: license.map(|license| license.svr),

@@ -80,10 +80,15 @@ fn store(dir: &std::path::Path) -> PathBuf {
 }
 
 /// Begins an exam of a registered model: the newest registration whose commitment made no questions yet, or this one.
+/// An exam that was begun and of which nothing was asked is given again: whoever began it may have been killed.
 ///
 /// # Errors
 /// When there is none, the policy allows no more attempts, the disk refuses, or a key cannot be opened.
 pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHistory> {
+    if let Some(history) = begun(office, registration) {
+        keep(&office.folder, &history)?;
+        return Ok(history);
+    }
     let index = match registration {
         Some(index) => index,
         None => office.history.free_registration(None).map(|(index, _)| index).ok_or_else(|| {
@@ -123,6 +128,22 @@ pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHisto
     let history = office.history.exam(Some(&exam.hex()))?;
     keep(&office.folder, &history)?;
     Ok(history)
+}
+
+/// The newest exam, if it is of what is to be begun, and nothing was asked of it.
+fn begun(office: &Office, registration: Option<u64>) -> Option<ExamHistory> {
+    let history = office.history.exam(None).ok()?;
+    let is_wanted = match registration {
+        Some(index) => index == history.start.registration,
+        None => office.history.free_registration(None).is_none(),
+    };
+    let is_asked = history.finish.is_some() || marker(&office.folder.exam(history.start.exam)).exists();
+    (is_wanted && !is_asked).then_some(history)
+}
+
+/// Made before the first question of an exam is asked: whoever finds it goes on with an exam that was cut off.
+fn marker(dir: &std::path::Path) -> PathBuf {
+    dir.join("running")
 }
 
 fn keep(folder: &Folder, history: &ExamHistory) -> Result<()> {
@@ -225,9 +246,8 @@ pub fn is_complete(sitting: &Sitting) -> Result<bool> {
 /// # Errors
 /// When the disk refuses or a key cannot be opened.
 pub fn resume(office: &mut Office, sitting: &Sitting) -> Result<bool> {
-    let marker = sitting.dir.join("running");
+    let marker = marker(&sitting.dir);
     if !marker.exists() {
-        // Made before the first question is asked: whoever finds it goes on with an exam that was cut off.
         folder::write(&marker, b"", folder::PUBLIC)?;
         return Ok(false);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use loadline_core::Digest;
 use loadline_exam::Entry;
-use loadline_exam::entry::{Commitment, Finish, LicenseEntry, Registration, Start};
+use loadline_exam::entry::{Commitment, Finish, LicenseEntry, Registration, StandingChange, Start};
 use loadline_trust::standing::{StandingEntry, StandingState};
 
 use crate::exit::Exit;
@@ -204,6 +204,18 @@ impl History {
     pub fn logged(&self, license: Digest) -> Option<u64> {
         let is_it = |entry: &Entry| matches!(entry, Entry::License(known) if known.license == license);
         self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+    }
+
+    /// The newest change of a licence's standing, with its log index.
+    pub fn last_change(&self, license: Digest) -> Option<(u64, &StandingChange)> {
+        self.iter().rev().find_map(|(index, entry)| match entry {
+            Entry::Revoke(change) | Entry::Suspend(change) | Entry::Reinstate(change)
+                if change.license == license =>
+            {
+                Some((index, change))
+            }
+            _ => None,
+        })
     }
 
     /// Every licence, in the order of issue.

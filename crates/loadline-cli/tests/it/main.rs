@@ -8,6 +8,7 @@ mod gate_files;
 mod help;
 mod interrupted;
 mod keys;
+mod killed;
 mod licensed;
 mod local;
 mod logs;

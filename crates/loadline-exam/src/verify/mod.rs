@@ -198,7 +198,9 @@ impl Facts {
             let decided = need(self.decided.as_ref(), StepName::Decision)?;
             let chain = need(self.chain.as_ref(), StepName::Roots)?;
             let story = need(self.story.as_ref(), StepName::Order)?;
-            outcome::license(parts, chain, story, need(policy, StepName::Policy)?, decided, ledger)
+            let (manifest, _) = need(self.manifest.as_ref(), StepName::Model)?;
+            let policy = need(policy, StepName::Policy)?;
+            outcome::license(parts, chain, story, policy, decided, (manifest, ledger))
         });
         self.now(parts, anchor, list);
     }

@@ -1,7 +1,13 @@
 //! A bundle in which everything holds.
 
+use loadline_core::model::Basis;
+use loadline_exam::attest::{self, TestResult};
 use loadline_exam::fixture::{Plan, make};
 use loadline_exam::{Anchor, Status, StepName, verify};
+use loadline_policy::License;
+use loadline_policy::license::LimitationCode;
+
+use crate::support::{check, plan_fails};
 
 #[test]
 fn every_step_holds() {
@@ -27,4 +33,54 @@ fn the_golden_bundle_still_verifies() {
     let report = verify(golden.as_slice(), &Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) });
     assert!(report.holds, "{:?}", report.failed());
     assert_eq!(report.summary.samples, 20 + 20 + 17);
+}
+
+/// As above, with a sign-off of version 1.
+#[test]
+fn the_golden_bundle_of_version_1_still_verifies() {
+    let golden = include_bytes!("../golden/small-1.bundle");
+    let anchor = Anchor::at(make(&Plan::default()).unwrap().now);
+    let report = verify(golden.as_slice(), &anchor);
+    assert!(report.holds, "{:?}", report.failed());
+}
+
+/// The test result judges whatever was asked, also what the policy's light path does not ask.
+#[test]
+fn a_test_result_is_made_on_the_full_path() {
+    let mut plan = Plan::default();
+    plan.policy.scope.laws.clear();
+    plan.policy.tests[1].light = false;
+    let fixture = make(&plan).unwrap();
+    let envelope = loadline_trust::Envelope::parse(&fixture.contents.test_result).unwrap();
+    let result = attest::statement::<TestResult>(&envelope).unwrap().predicate;
+    assert_eq!(result.passed_tests, ["written", "chosen", "stopped"]);
+    assert!(result.warned_tests.is_empty());
+    assert!(check(&fixture).holds, "{:?}", check(&fixture).failed());
+}
+
+/// Nobody who reads a licence of a simulated subject can take it for one of a model.
+#[test]
+fn a_licence_of_a_simulated_subject_says_so() {
+    let mut plan = Plan { remote: true, ..Plan::default() };
+    plan.policy.identity.push(Basis::SelfReported);
+    let fixture = make(&plan).unwrap();
+    let bytes = fixture.contents.license.as_ref().unwrap();
+    let license =
+        attest::statement::<License>(&loadline_trust::Envelope::parse(bytes).unwrap()).unwrap().predicate;
+    assert!(license.limitations.has(LimitationCode::SimulatedSubject));
+    assert!(check(&fixture).holds, "{:?}", check(&fixture).failed());
+    plan.license = Some(not_simulated);
+    plan_fails(&plan, StepName::License, &["not the licence that follows from the decision"]);
+    let real = make(&Plan::default()).unwrap().contents.license.unwrap();
+    let real =
+        attest::statement::<License>(&loadline_trust::Envelope::parse(&real).unwrap()).unwrap().predicate;
+    assert!(!real.limitations.has(LimitationCode::SimulatedSubject));
+}
+
+/// Leaves out that the subject is simulated.
+pub fn not_simulated(license: &mut License) {
+    let all = Vec::from(license.limitations.clone()).into_iter();
+    let rest =
+        all.filter(|limitation| limitation.code != LimitationCode::SimulatedSubject).collect::<Vec<_>>();
+    license.limitations = rest.try_into().unwrap();
 }

@@ -9,6 +9,7 @@ use loadline_core::model::Basis;
 use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange};
 use loadline_exam::fixture::change::{self, Change};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
+use loadline_exam::signoff::SIGN_OFF_FORMAT_1;
 use loadline_exam::{Anchor, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
 use loadline_policy::policy::{Requirement, Role, Severity, Stage};
@@ -16,6 +17,7 @@ use loadline_trust::{StandingEntry, StandingMark, StandingState};
 use serde_json::{Value, json};
 
 use crate::forms::withheld;
+use crate::good::not_simulated;
 
 /// What the Python verifier leaves out, as its first lines say.
 const NOT_IN_PYTHON: [StepName; 3] = [StepName::Items, StepName::Scores, StepName::Scope];
@@ -61,6 +63,15 @@ fn good() -> Vec<Vector> {
     unheard.policy.scope.laws = vec!["unknown-law".to_owned()];
     unheard.policy.tests[1].light = false;
     vectors.push(planned("a law without a pack", &unheard));
+    let mut lawless = plan();
+    lawless.policy.scope.laws.clear();
+    lawless.policy.tests[1].light = false;
+    vectors.push(planned("no law", &lawless));
+    vectors.push(planned("simulated", &simulated()));
+    vectors.push(planned(
+        "sign-off of version 1",
+        &Plan { sign_off: Some(|sign| sign.format = SIGN_OFF_FORMAT_1.to_owned()), ..plan() },
+    ));
     let mut lenient = plan();
     lenient.policy.blocks_from = Severity::Critical;
     lenient.policy.tests[0].requirement = Requirement::AtLeast("0.99".parse().unwrap());
@@ -86,6 +97,13 @@ fn good() -> Vec<Vector> {
         }
     }
     vectors
+}
+
+/// A simulated subject that is licensed.
+fn simulated() -> Plan {
+    let mut plan = Plan { remote: true, ..Plan::default() };
+    plan.policy.identity.push(Basis::SelfReported);
+    plan
 }
 
 /// Bundles that the right keys signed and logged, and that are wrong in one place.
@@ -181,6 +199,10 @@ fn planned_attacks() -> Vec<Vector> {
         of("a better subject", |p| p.license = Some(|license| license.subject.basis = Basis::Inferred)),
         of("an svr for more", |p| {
             p.svr = Some(|svr| svr.properties.push("LOADLINE_STAGE_GENERAL".to_owned()))
+        }),
+        of("a sign-off of no known version", |p| p.sign_off = Some(|sign| sign.format.push('0'))),
+        of("a licence that hides a simulation", |p| {
+            *p = Plan { license: Some(not_simulated), ..simulated() };
         }),
         of("a sign-off about another exam", |p| p.sign_off = Some(|sign| sign.attestation = Digest([6; 32]))),
         of("a sign-off in another role", |p| p.sign_off = Some(|sign| sign.role = Role::ExternalAuditor)),

@@ -337,9 +337,13 @@ class Check:
                     envelope.holds(root.keys, (1, root.role(role)[1])),
                     "approves at attestation format policy role stage subject".split(),
                 )
-                need(value["format"] == "loadline-sign-off/1" and type(value["approves"]) is bool, f"{name}: form")
+                known = value["format"] in ("loadline-sign-off/1", "loadline-sign-off/2")
+                need(known and type(value["approves"]) is bool, f"{name}: form")
                 need(value["attestation"] == self.attestation_digest, f"{name} is about another exam")
-                self.sign_off_ids.append(("sign-off-" + envelope.digest[7:19], value["role"]))
+                name = raw(envelope.digest)
+                if value["format"] == "loadline-sign-off/2":
+                    name = of_parts("loadline/sign-off/2", name, bytes.fromhex(envelope.signers[0]))
+                self.sign_off_ids.append(("sign-off-" + name.hex()[:12], value["role"]))
                 self.signed_off.append((envelope.signers[0], moment(value["at"]), value))
 
     def decision(self):

@@ -11,8 +11,9 @@ use loadline_core::model::{
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Request, Sample};
 use loadline_local::{ChatUse, LocalModel, LocalOptions};
 
-use crate::network::{Family, Shape, model};
-use crate::tiny::{Meta, Tiny};
+use loadline_testkit::gguf::{Family, Meta, Shape, Tiny, model};
+
+use crate::tiny::TinyFile;
 
 struct Unpark(std::thread::Thread);
 
@@ -39,7 +40,7 @@ fn sample() -> Sample {
 }
 
 fn open(tiny: &Tiny, options: &LocalOptions) -> LocalModel {
-    let file = tiny.write();
+    let file = TinyFile::new(&tiny.bytes());
     let reference: ModelRef = "gguf/tiny.gguf".parse().unwrap();
     LocalModel::open(reference, &file.path, options, None).unwrap()
 }
@@ -209,7 +210,7 @@ fn conversations_go_through_the_template_unless_told_otherwise() {
     assert_eq!(tokens(&llama(), "auto", Prompt::user("abc")), 5);
     // Text that looks like a control token stays text, except where a template put it.
     assert_eq!(tokens(&with, "auto", text("<|end|>")), 8);
-    let file = llama().write();
+    let file = TinyFile::new(&llama().bytes());
     let options = LocalOptions { chat: ChatUse::On, ..LocalOptions::default() };
     let error = LocalModel::open("gguf/x".parse().unwrap(), &file.path, &options, None).unwrap_err();
     assert!(error.to_string().contains("the chat template cannot be used: the file has none"), "{error}");
