@@ -180,7 +180,7 @@ pub struct Summary {
     pub policy: Option<String>,
     /// Which attempt.
     pub attempt: Option<u64>,
-    /// How often the exam was interrupted, by the entries in the bundle: at least so often.
+    /// How often the exam was interrupted, by the entries in the bundle; in older ones, at least so often.
     pub resumes: u64,
     /// For which stage it was decided.
     pub stage: Option<Stage>,

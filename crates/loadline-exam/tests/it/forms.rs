@@ -152,7 +152,7 @@ fn the_seed_and_the_names_of_an_exam_never_change() {
     use loadline_exam::seed::{ExamSecret, ExamSeed, SeedCheckpoint, seed_number};
     let secret = ExamSecret::from_bytes([1; 32]);
     let checkpoint = SeedCheckpoint { origin: "log.example".into(), size: 4, root: Digest([2; 32]) };
-    let seed = ExamSeed::derive(&secret, &checkpoint, Digest([3; 32]), Digest([4; 32])).unwrap();
+    let seed = ExamSeed::derive(&secret, &checkpoint, None, Digest([3; 32]), Digest([4; 32])).unwrap();
     let test = seed.of_test("sums");
     let golden = canonical_json(&serde_json::json!({
         "exam_id": exam_id(Digest([4; 32]), Digest([3; 32]), 2, 3, 1),

@@ -3,8 +3,10 @@
 
 mod attacks;
 mod bytes;
+mod chain;
 mod dishonest;
 mod forms;
 mod good;
 mod python;
 mod support;
+mod witnessed;
