@@ -16,6 +16,7 @@ mod monitors;
 mod policies;
 mod pulled;
 mod records;
+mod started;
 mod statistics;
 mod support;
 mod witnesses;
