@@ -109,14 +109,7 @@ pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<
         return Err(Failure::new(Exit::Usage, message).hint("a decision with more attempts is a deny"));
     }
     let model = registration.model;
-    // Before the log is cosigned: between that and the start there is no other entry.
-    office.log_roots()?;
-    let witnessed = office.witnessed(ui)?;
-    let at = roots::now()?.max(office.now);
-    witnessed.check_times(at).map_err(|error| {
-        Failure::of(Exit::Unexpected, &error)
-            .hint("set the clock of this machine or of the witness; then give the same command again: nothing was begun")
-    })?;
+    let (witnessed, at) = witnessed(office, ui)?;
     let start = Start {
         exam: exam_id(model, policy, registration.commitment, index, attempt),
         registration: index,
@@ -133,6 +126,20 @@ pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<
     let history = office.history.exam(Some(&exam.hex()))?;
     keep(&office.folder, &history)?;
     Ok(history)
+}
+
+/// The log as it is right before the start, and the moment of the start.
+fn witnessed(office: &mut Office, ui: &Ui) -> Result<(Witnessed, Instant)> {
+    // Before the log is cosigned: between that and the start there is no other entry.
+    office.log_roots()?;
+    let witnessed = office.witnessed(ui)?;
+    let at = roots::now()?.max(office.now);
+    witnessed.check_times(at).map_err(|error| {
+        Failure::of(Exit::Unexpected, &error).hint(
+            "nothing was begun: set the clock of this machine or of the witness, and give the same command again",
+        )
+    })?;
+    Ok((witnessed, at))
 }
 
 fn keep(folder: &Folder, history: &ExamHistory) -> Result<()> {

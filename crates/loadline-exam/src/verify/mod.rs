@@ -245,6 +245,10 @@ impl Facts {
             policy: self.policy.as_ref().map(|(p, _)| one_line(&format!("{} {}", p.name, p.version), 200)),
             attempt: self.story.as_ref().map(|story| story.start.1.attempt),
             resumes: self.story.as_ref().map_or(0, |story| story.resumes),
+            cosignatures: self.seed.as_ref().map(|(_, tries)| match tries {
+                Tries::Older | Tries::Alone => 0,
+                Tries::Witnessed(count) => *count,
+            }),
             stage: self.decided.as_ref().map(|decided| decided.decision.stage),
             outcome: self.decided.as_ref().map(|decided| decided.decision.outcome),
             license: license.map(|(_, digest)| *digest),

@@ -156,6 +156,10 @@ fn what_is_left_of_the_choice_is_said() {
         "{:?}",
         two.step(StepName::Seed)
     );
+    let none = |plan: Plan| check(&make(&plan).unwrap()).summary.cosignatures;
+    assert_eq!((one.summary.cosignatures, two.summary.cosignatures), (Some(1), Some(2)));
+    assert_eq!(none(Plan { older: true, ..Plan::default() }), Some(0));
+    assert_eq!(none(Plan { quorum: "quorum none", ..Plan::default() }), Some(0));
     let alone = check(&make(&Plan { quorum: "quorum none", ..Plan::default() }).unwrap());
     assert!(choice(&alone).contains("its log asks for no witness"), "{}", choice(&alone));
     let older = check(&make(&Plan { older: true, ..Plan::default() }).unwrap());
