@@ -165,7 +165,7 @@ fn the_seed_and_the_names_of_an_exam_never_change() {
     assert!(!format!("{secret:?} {seed:?}").contains("0101"), "neither shows itself");
 }
 
-/// `golden/seed-2.json` was made by the Python verifier from the start of `golden/witnessed.bundle`.
+/// `tests/python/seed.py` made `golden/seed-2.json` from the start in `golden/witnessed.bundle`.
 #[test]
 fn the_seed_of_what_was_witnessed_never_changes() {
     use loadline_exam::Witnessed;
