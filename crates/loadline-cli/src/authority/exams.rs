@@ -108,6 +108,14 @@ pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<
         let message = format!("the policy allows {most} attempts, and this would be attempt {attempt}");
         return Err(Failure::new(Exit::Usage, message).hint("a decision with more attempts is a deny"));
     }
+    if let Some(previous) = previous.filter(|previous| *previous > index) {
+        let message = format!(
+            "registration {index} is older than attempt {before}, which entry {previous} of the log began"
+        );
+        return Err(Failure::new(Exit::Usage, message).hint(
+            "an attempt is registered after the one before: `loadline exam commit POLICY`, then `loadline model register MODEL`",
+        ));
+    }
     let model = registration.model;
     let (witnessed, at) = witnessed(office, ui)?;
     let start = Start {

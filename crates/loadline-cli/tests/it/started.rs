@@ -112,6 +112,24 @@ fn a_log_without_witnesses_says_what_that_leaves_open() {
     assert!(start[0]["witnessed"].as_str().unwrap().contains("\n4\n"), "{start:?}");
 }
 
+/// Two registrations of one model wait; only the newer one can still be examined after the other.
+#[test]
+fn an_attempt_is_registered_after_the_one_before() {
+    let bench = crate::licensed::Bench::new();
+    for _ in 0..2 {
+        bench.ok("exam commit policy.toml");
+        bench.ok("model register fake/ability=0.95");
+    }
+    bench.ok("exam start");
+    let said = bench.run("exam start");
+    assert_eq!(said.code, 2, "{}", said.text());
+    assert!(said.stderr.contains("registration 3 is older than attempt 1, which entry 6"), "{}", said.stderr);
+    assert!(said.stderr.contains("\nhint: an attempt is registered after the one before"), "{}", said.stderr);
+    // A commitment is for one registration.
+    let said = bench.run("model register fake/ability=0.95 --commitment 2");
+    assert!(said.stderr.contains("commitment 2 is taken by the registration in entry 3"), "{}", said.stderr);
+}
+
 /// Killed as soon as the log has so many entries: registered, started, and in between.
 #[test]
 fn a_quickstart_that_is_killed_around_its_start_goes_on() {
