@@ -89,7 +89,7 @@ fn without_its_witnesses_no_exam_begins_and_nothing_is_lost() {
         for line in ["exam run", "exam finish"] {
             bench.with(&format!("{line} {exam}")).ok();
         }
-        bench.with(&format!("license issue --exam {exam} --stage internal")).ok();
+        bench.with(&format!("license issue {exam} --stage internal")).ok();
         bench.with(&format!("license bundle --exam {exam} -o {exam}.bundle")).ok();
         let verified = bench.sandbox.run(&format!("verify {exam}.bundle --json")).ok().json_lines().remove(0);
         let seed = verified["steps"].as_array().unwrap().iter().find(|step| step["name"] == "seed").unwrap();
