@@ -10,7 +10,7 @@ pub struct Bench {
 }
 
 /// Three quick tests; the second may stop early. Two people must sign for `limited`, nobody for `internal`.
-const POLICY: &str = r#"
+pub const POLICY: &str = r#"
 format = "loadline-policy/1"
 name = "bench"
 version = "1"

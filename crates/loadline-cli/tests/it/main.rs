@@ -17,6 +17,7 @@ mod monitors;
 mod policies;
 mod pulled;
 mod records;
+mod started;
 mod statistics;
 mod support;
 mod witnesses;

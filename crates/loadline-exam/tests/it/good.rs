@@ -21,18 +21,24 @@ fn every_step_holds() {
     assert!(report.holds);
 }
 
-/// The bundle in the repository is read for ever: the fixture still makes the same bytes, and they still verify.
-/// `big_bundle make FILE 60` wrote it. When a suite's items change, a new one is made beside this one.
+/// The bundles in the repository are read for ever: the fixture still makes the same bytes, and they still verify.
+/// `big_bundle make FILE 60` wrote `witnessed.bundle`, `big_bundle make FILE 60 older` wrote `small.bundle`. When a suite's
+/// items change, new ones are made beside these.
 #[test]
-fn the_golden_bundle_still_verifies() {
-    let golden = include_bytes!("../golden/small.bundle");
-    let mut plan = Plan::default();
-    plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
-    let fixture = make(&plan).unwrap();
-    assert!(fixture.bundle().unwrap() == golden, "the fixture makes other bytes than the golden bundle");
-    let report = verify(golden.as_slice(), &Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) });
-    assert!(report.holds, "{:?}", report.failed());
-    assert_eq!(report.summary.samples, 20 + 20 + 17);
+fn the_golden_bundles_still_verify() {
+    let goldens: [(bool, &[u8]); 2] = [
+        (false, include_bytes!("../golden/witnessed.bundle")),
+        (true, include_bytes!("../golden/small.bundle")),
+    ];
+    for (older, golden) in goldens {
+        let mut plan = Plan { older, ..Plan::default() };
+        plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
+        let fixture = make(&plan).unwrap();
+        assert!(fixture.bundle().unwrap() == golden, "the fixture makes other bytes (older: {older})");
+        let report = verify(golden, &Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) });
+        assert!(report.holds, "{:?}", report.failed());
+        assert_eq!(report.summary.samples, 20 + 20 + 17);
+    }
 }
 
 /// As above, with a sign-off of version 1.

@@ -35,7 +35,7 @@ pub fn golden() -> Fixture {
     let mut plan = Plan::default();
     plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
     let fixture = make(&plan).unwrap();
-    let file = include_bytes!("../../../loadline-exam/tests/golden/small.bundle");
+    let file = include_bytes!("../../../loadline-exam/tests/golden/witnessed.bundle");
     assert!(fixture.bundle().unwrap() == file, "the fixture makes other bytes than the golden bundle");
     fixture
 }

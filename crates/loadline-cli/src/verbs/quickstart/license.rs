@@ -156,7 +156,7 @@ fn begin(place: &Place, policy: &Policy, choice: &Choice, reached: Reached, ui: 
             ),
         );
     }
-    let history = exams::start(&mut office, None)?;
+    let history = exams::start(&mut office, None, ui)?;
     let (exam, attempt) = (history.start.exam, history.start.attempt);
     ui.status(
         "Started",
