@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 mod conn;
 pub mod disk;
+mod door;
 mod forward;
 pub mod gate;
 pub mod keys;
