@@ -27,6 +27,18 @@ struct Source {
     args: Vec<String>,
 }
 
+impl Source {
+    fn of(file: &Path, args: &[String]) -> Self {
+        let about = file.metadata().ok();
+        Self {
+            file: file.to_owned(),
+            bytes: about.as_ref().map_or(0, std::fs::Metadata::len),
+            changed: about.and_then(|about| about.modified().ok()),
+            args: args.to_vec(),
+        }
+    }
+}
+
 /// The models that are loaded. One that a configuration still names when it is read again is not loaded twice, and one
 /// that none names any more goes with its last request.
 #[derive(Default)]
@@ -50,13 +62,7 @@ impl Residents {
     fn load(&self, config: &ResidentConfig) -> Result<Arc<Resident>, Failure> {
         let choice = choice(config)?;
         let file = choice.weights().unwrap_or(Path::new("")).to_owned();
-        let about = file.metadata().ok();
-        let source = Source {
-            bytes: about.as_ref().map_or(0, std::fs::Metadata::len),
-            changed: about.and_then(|about| about.modified().ok()),
-            args: config.args.clone(),
-            file: file.clone(),
-        };
+        let source = Source::of(&file, &config.args);
         // Held while it is loaded: nobody loads the same one meanwhile.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(resident) = loaded.get(&source).and_then(Weak::upgrade) {
@@ -66,6 +72,13 @@ impl Residents {
             .map_err(|error| Failure::of(Exit::Usage, &error).maybe_hint(error.hint.clone()))?;
         let settings = Settings { base_url: None, pairs: args.pairs };
         let model = choice.open_here(&settings)?;
+        // Weights and digest are read side by side: neither may be of another file.
+        if Source::of(&file, &config.args) != source {
+            let message = format!("`{}` changed while it was loaded", file.display());
+            return Err(
+                Failure::new(Exit::ModelUnreachable, message).hint("serve it when nothing writes to it")
+            );
+        }
         // Hashed when it was loaded, and of the catalogue's digest where it is a model of the catalogue.
         let weights = model.identity().weights.unwrap_or(Digest([0; 32]));
         let resident = Arc::new(Resident::new(Here { model, file, weights }));

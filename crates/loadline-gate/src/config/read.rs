@@ -36,8 +36,8 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     let authority = root.table("authority", |table| authority(table, folder));
     let limits = root.table_if("limits");
     let tls = root.table_if("tls").map(|table| TlsConfig {
-        certificate: file(&table, "certificate", folder),
-        key: file(&table, "key", folder),
+        certificate: FileRef { key: "tls.certificate".to_owned(), ..file(&table, "certificate", folder) },
+        key: FileRef { key: "tls.key".to_owned(), ..file(&table, "key", folder) },
     });
     let upstreams: Vec<_> = root.tables("upstream").iter().map(|table| upstream(table, folder)).collect();
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();

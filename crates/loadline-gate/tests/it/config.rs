@@ -148,7 +148,7 @@ fn the_golden_file_is_read() {
     let tls = config.tls.unwrap();
     assert_eq!(
         (tls.certificate.key.as_str(), tls.key.path.file_name().unwrap()),
-        ("certificate", "key.pem".as_ref())
+        ("tls.certificate", "key.pem".as_ref())
     );
     assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
     assert_eq!(config.models[1].upstreams, ["claude"]);
