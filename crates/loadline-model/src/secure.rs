@@ -38,7 +38,11 @@ impl Secure {
         let trusted = self.trusted.get_or_init(read).clone()?;
         let base = BaseUrl::exactly(&format!("https://{authority}"), "HOST:PORT")?;
         let mut dial: Dial = connect::way_with(&base, &self.environment, trusted)?.dial;
-        dial.call(base.join("/")?).await.map_err(|error| explained(&error))
+        let connecting = async {
+            std::future::poll_fn(|context| dial.poll_ready(context)).await?;
+            dial.call(base.join("/")?).await
+        };
+        connecting.await.map_err(|error| explained(&error))
     }
 }
 

@@ -96,7 +96,8 @@ impl Gate {
     fn hear(&mut self, wanted: &str) -> String {
         loop {
             let line = self.said.recv_timeout(Duration::from_secs(60));
-            let line = line.unwrap_or_else(|_| panic!("it never said `{wanted}`: {}", self.heard));
+            assert!(line.is_ok(), "it never said `{wanted}`: {}", self.heard);
+            let line = line.unwrap();
             self.heard.push_str(&format!("{line}\n"));
             if line.contains(wanted) {
                 return line;
@@ -113,7 +114,7 @@ impl Gate {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("the gate never had a standing: {}", self.heard);
+        unreachable!("the gate never had a standing: {}", self.heard);
     }
 
     fn once(&self, path: &str, body: &Value) -> (u16, String) {
