@@ -22,6 +22,7 @@ mod store;
 mod table;
 mod tasks;
 mod ui;
+mod upstreams;
 mod verbs;
 
 use clap::Parser as _;

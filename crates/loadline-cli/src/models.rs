@@ -124,8 +124,7 @@ impl Choice {
                 let args = ModelArgs { base_url: settings.base_url.clone(), pairs: settings.pairs.clone() };
                 loadline_model::open(&self.reference, &args).map_err(|error| model_failure(&error))
             }
-            Place::File(path) => self.open_file(path, settings, None),
-            Place::Known(model, path) => self.open_file(path, settings, Some(model)),
+            Place::File(_) | Place::Known(..) => Ok(Arc::new(self.open_here(settings)?)),
             Place::Simulated(model) => {
                 self.takes_no_settings(settings)?;
                 Ok(Arc::new(model.as_ref().clone()))
@@ -133,13 +132,20 @@ impl Choice {
         }
     }
 
-    /// Loads a GGUF file, in a thread of its own stack size and without blocking anything but this call.
-    fn open_file(
-        &self,
-        path: &Path,
-        settings: &Settings,
-        known: Option<&KnownModel>,
-    ) -> Result<Arc<dyn Model>, Failure> {
+    /// Loads its GGUF file, in a thread of its own stack size and without blocking anything but this call.
+    ///
+    /// # Errors
+    /// As [`Choice::open`], and when it does not run in this process.
+    pub fn open_here(&self, settings: &Settings) -> Result<LocalModel, Failure> {
+        let (path, known) = match &self.place {
+            Place::File(path) => (path, None),
+            Place::Known(model, path) => (path, Some(*model)),
+            Place::Http | Place::Simulated(_) => {
+                let message = format!("{} does not run in this process", self.reference);
+                return Err(Failure::new(Exit::Usage, message)
+                    .hint("a GGUF file does, and what `loadline models` lists"));
+            }
+        };
         if settings.base_url.is_some() {
             return Err(Failure::new(
                 Exit::Usage,
@@ -157,7 +163,7 @@ impl Choice {
         if let Some(known) = known {
             check_digest(known, model.identity().weights, path)?;
         }
-        Ok(Arc::new(model))
+        Ok(model)
     }
 
     fn takes_no_settings(&self, settings: &Settings) -> Result<(), Failure> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use loadline_core::Digest;
 
 use crate::clock::{Clock, Moment};
 use crate::config::{LimitsConfig, Loaded};
+use crate::door::Door;
 use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -42,6 +43,8 @@ pub struct Foundations {
 /// A gate.
 pub struct Gate {
     snapshot: ArcSwap<Snapshot>,
+    /// Where callers are spoken to by TLS. Whether they are does not change.
+    pub(crate) door: ArcSwapOption<Door>,
     pub(crate) base: Foundations,
     pub(crate) live: Arc<Live>,
     pub(crate) limits: LimitsConfig,
@@ -83,6 +86,7 @@ impl Gate {
         let snapshot = loaded.snapshot(None, base.stops.stops(), &limits);
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            door: ArcSwapOption::from_pointee(loaded.door.clone()),
             base,
             live: Arc::default(),
             limits,
@@ -143,6 +147,10 @@ impl Gate {
         let next = loaded.snapshot(now.standing.clone(), Arc::clone(&now.stops), &self.limits);
         let config = next.config;
         self.snapshot.store(Arc::new(next));
+        if let (Some(door), true) = (&loaded.door, self.door.load().is_some()) {
+            // For connections from now on; those that are open keep what they were made with.
+            self.door.store(Some(Arc::new(door.clone())));
+        }
         let cut = self.sweep().await;
         drop(changing);
         self.note(Event::Reloaded(config)).await;

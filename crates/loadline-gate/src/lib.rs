@@ -17,6 +17,7 @@ pub mod config;
 mod conn;
 mod control;
 pub mod disk;
+mod door;
 mod forward;
 pub mod gate;
 pub mod keys;

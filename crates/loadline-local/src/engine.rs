@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use crate::chat::{self, ChatTemplate};
 use crate::decoder::{Decoder, ForwardError, PIECE};
 use crate::error::LocalError;
-use crate::generate::{Session, generate};
+use crate::generate::{Session, Watch, generate};
 use crate::gguf::Gguf;
 use crate::kernels::Backend;
 use crate::options::{ChatUse, LocalOptions};
@@ -190,7 +190,7 @@ impl Engine {
         &self,
         session: &mut Session,
         request: &loadline_core::model::Generate,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        watch: &mut Watch<'_>,
     ) -> Result<ModelOutput, EngineError> {
         let (text, control) = self.prompt_text(&request.prompt)?;
         let mut prompt = self.tokenizer.encode_sequence(&text, control);
@@ -199,9 +199,8 @@ impl Engine {
         }
         self.fits(prompt.len())?;
         let (decoder, tokenizer, context) = (&self.decoder, &self.tokenizer, self.context);
-        let written = self.install(|| {
-            generate(decoder, tokenizer, session, &prompt, &request.sampling, context, cancelled)
-        })?;
+        let written = self
+            .install(|| generate(decoder, tokenizer, session, &prompt, &request.sampling, context, watch))?;
         let usage = Usage { input_tokens: prompt.len() as u64, output_tokens: written.tokens as u64 };
         Ok(ModelOutput {
             completion: written.text,

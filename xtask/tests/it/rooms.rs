@@ -73,7 +73,8 @@ fn links(metadata: &Metadata, crate_name: &str) -> BTreeSet<String> {
 fn heavy_dependencies_stand_behind_their_door() {
     let metadata = metadata();
     let doors: &[(&[&str], &[&str])] = &[
-        (&["rustls", "ring", "hyper-rustls"], &["model", "cli"]),
+        (&["rustls", "ring"], &["model", "gate", "cli", "testkit"]),
+        (&["hyper-rustls", "rustls-native-certs"], &["model", "cli"]),
         (&["hyper"], &["model", "gate", "cli", "testkit"]),
         // Tensors are `local`'s own code.
         (&["candle-core", "gemm", "ndarray", "tch", "ort"], &[]),
@@ -89,6 +90,22 @@ fn heavy_dependencies_stand_behind_their_door() {
                     allowed.contains(&name.as_str()),
                     "`{name}` links `{dependency}`, which is behind {allowed:?}"
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn only_model_is_a_tls_client_and_only_the_gates_door_a_tls_server() {
+    for name in crates().iter().filter(|name| name.as_str() != "testkit") {
+        for (path, code) in sources(name) {
+            let is_door = name == "gate" && path.ends_with("src/door.rs");
+            for (words, allowed) in [
+                (["ClientConfig", "TlsConnector", "ClientConnection"], name == "model"),
+                (["ServerConfig", "TlsAcceptor", "ServerConnection"], is_door),
+            ] {
+                let found = words.iter().find(|word| !allowed && code.contains(**word));
+                assert_eq!(found, None, "{}: TLS outside of its door", path.display());
             }
         }
     }

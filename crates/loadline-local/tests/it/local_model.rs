@@ -9,7 +9,7 @@ use loadline_core::model::{
     Basis, CallContext, Generate, Loglikelihood, Prompt, Rolling, Sampling, StopReason,
 };
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Request, Sample};
-use loadline_local::{ChatUse, LocalModel, LocalOptions};
+use loadline_local::{ChatUse, LocalModel, LocalOptions, Written};
 
 use loadline_testkit::gguf::{Family, Meta, Shape, Tiny, model};
 
@@ -181,6 +181,43 @@ fn what_cannot_be_answered_is_said() {
     );
     // The model still answers after errors.
     assert!(ask(&model, &generate(text("a"), 1, 0.0, 0, &[])).is_ok());
+}
+
+/// The pieces of an answer, and its end.
+fn pieces(model: &LocalModel, request: Request) -> (Vec<String>, Result<ModelOutput, ModelError>) {
+    let Request::Generate(request) = request else { unreachable!("a request to write") };
+    let mut answer = model.write(request);
+    let mut texts = Vec::new();
+    loop {
+        match wait(answer.recv()).unwrap() {
+            Written::Text(text) => texts.push(text),
+            Written::End(end) => return (texts, end),
+        }
+    }
+}
+
+#[test]
+fn an_answer_in_pieces_is_the_answer() {
+    let model = open(&llama(), &LocalOptions::default());
+    let asked = |stop: &[&str]| generate(text("abc"), 30, 1.5, 3, stop);
+    let whole = ask(&model, &asked(&[])).unwrap();
+    let (texts, end) = pieces(&model, asked(&[]));
+    assert!(texts.len() > 3, "{texts:?}");
+    assert_eq!((texts.concat(), end.unwrap()), (whole.completion.clone(), whole.clone()));
+    let stop = &whole.completion[3..6];
+    let (texts, end) = pieces(&model, asked(&[stop]));
+    assert_eq!(texts.concat(), ask(&model, &asked(&[stop])).unwrap().completion);
+    assert_eq!(end.unwrap().stop_reason, StopReason::Stop);
+    let (texts, end) = pieces(&model, generate(text("a"), 1, -1.0, 0, &[]));
+    assert!(texts.is_empty() && end.unwrap_err().kind == ModelErrorKind::Refused);
+    // Who waits for an answer to come whole is not disturbed by one who left.
+    drop(model.write(Generate { prompt: text("abc"), sampling: sampling(&asked(&[])) }));
+    assert_eq!(ask(&model, &asked(&[])).unwrap(), whole);
+}
+
+fn sampling(request: &Request) -> Sampling {
+    let Request::Generate(request) = request else { unreachable!("a request to write") };
+    request.sampling.clone()
 }
 
 #[test]
