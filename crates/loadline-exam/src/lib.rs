@@ -1,7 +1,7 @@
 //! The exam and its proof. Pure: no IO, no clock, no randomness; a bundle is read from any [`std::io::Read`].
 //!
-//! Read in this order: [`entry`] (what the log says) → [`seed`] (where the questions come from) → [`manifest`] (which
-//! model) → [`attest`] (what the examiner signs) → [`signoff`] (who agrees) → [`rescore`] (a record, recomputed) →
+//! Read in this order: [`entry`] (what the log says) → [`seed`] and [`witnessed`] (where the questions come from) →
+//! [`manifest`] (which model) → [`attest`] (what the examiner signs) → [`signoff`] (who agrees) → [`rescore`] (a record, recomputed) →
 //! [`case`](mod@case) (from all of it to a decision) → [`bundle`] (one file) → [`verify()`] (everything again, by anybody).
 
 pub mod attest;
@@ -15,6 +15,7 @@ pub mod rescore;
 pub mod seed;
 pub mod signoff;
 mod verify;
+pub mod witnessed;
 
 pub use attest::{Exam, Examined};
 pub use bundle::{BundleError, Contents, LoggedEntry, RunParts};
@@ -25,3 +26,4 @@ pub use signoff::SignOffStatement;
 pub use verify::{
     Anchor, CONSISTENCY_FORMAT, Consistency, Report, Status, Step, StepName, Summary, WithheldRows, verify,
 };
+pub use witnessed::{Witnessed, WitnessedError};

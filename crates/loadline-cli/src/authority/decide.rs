@@ -6,8 +6,9 @@ use loadline_core::digest::canonical_json;
 use loadline_core::{Digest, Instant};
 use loadline_exam::case::{self, Hearing};
 use loadline_policy::Decision;
-use loadline_policy::decide::{Case, decide as decide_case};
+use loadline_policy::decide::{Case, SignOff, decide as decide_case};
 use loadline_policy::policy::Stage;
+use loadline_trust::Envelope;
 use serde::{Deserialize, Serialize};
 
 use super::exams::Sitting;
@@ -30,7 +31,7 @@ pub struct Decided {
     /// The exam's attestation.
     pub attested: Attested,
     /// The envelopes of the sign-offs that were looked at.
-    pub sign_offs: Vec<Vec<u8>>,
+    pub sign_offs: Vec<Envelope>,
     /// Payload digest of the licence, where one was issued.
     pub license: Option<Digest>,
 }
@@ -44,7 +45,7 @@ struct Minutes {
     decision: Digest,
     stage: Stage,
     now: Instant,
-    /// Payload digests of the sign-offs that were looked at.
+    /// The sign-offs that were looked at, by [`signing::digest`].
     sign_offs: Vec<Digest>,
     /// Payload digest of the licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ fn make(
     stage: Stage,
     now: Instant,
     attested: Attested,
-    sign_offs: Vec<(loadline_policy::decide::SignOff, Vec<u8>)>,
+    sign_offs: Vec<(SignOff, Envelope)>,
 ) -> Result<Decided> {
     let (finish, _) = sitting
         .history
@@ -109,18 +110,12 @@ pub fn keep(sitting: &Sitting, decided: &Decided) -> Result<PathBuf> {
     let stage = decided.decision.stage;
     let path = decision_path(sitting, stage);
     folder::write(&path, &decision, folder::PUBLIC)?;
-    let digest = |bytes: &Vec<u8>| {
-        let envelope = loadline_trust::Envelope::parse(bytes);
-        envelope
-            .map(|envelope| envelope.payload_digest())
-            .map_err(|error| Failure::of(Exit::Unexpected, &error))
-    };
     let minutes = Minutes {
         format: FORMAT.to_owned(),
         decision: Digest::of(&decision),
         stage,
         now: decided.decision.now,
-        sign_offs: decided.sign_offs.iter().map(digest).collect::<Result<_>>()?,
+        sign_offs: decided.sign_offs.iter().map(signing::digest).collect::<Result<_>>()?,
         license: decided.license,
     };
     // Last: it names the decision that is there.
@@ -141,9 +136,8 @@ pub fn kept(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Option<D
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
     let logged = minutes.license.and_then(|license| office.history.logged(license));
     let mut sign_offs = signing::collect(&office.folder, office.root_at(logged)?, attested.digest)?;
-    sign_offs.retain(|(_, bytes)| {
-        let envelope = loadline_trust::Envelope::parse(bytes);
-        envelope.is_ok_and(|envelope| minutes.sign_offs.contains(&envelope.payload_digest()))
+    sign_offs.retain(|(_, envelope)| {
+        signing::digest(envelope).is_ok_and(|digest| minutes.sign_offs.contains(&digest))
     });
     let mut decided = make(sitting, minutes.stage, minutes.now, attested, sign_offs)?;
     let decision_path = decision_path(sitting, stage);

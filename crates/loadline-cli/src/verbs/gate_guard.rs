@@ -189,7 +189,7 @@ fn measure(args: &Measure, ui: &Ui) -> Result {
     let outside = gate::outside(ui);
     let wrong = |error: StartError| gate::wrong(&args.config, &error);
     let config = run::read(&args.config).map_err(wrong)?;
-    let guard = config::guard_alone(&config, &args.guard, &*outside.environment);
+    let guard = config::guard_alone(&config, &args.guard, &*outside.environment, &*outside.open);
     let guard = guard.map_err(|problems| wrong(problems.into()))?;
     let Some(guard) = guard.map(Arc::new) else {
         let names: Vec<_> = config.guards.iter().map(|guard| guard.name.as_str()).collect();

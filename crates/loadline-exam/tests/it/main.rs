@@ -3,8 +3,11 @@
 
 mod attacks;
 mod bytes;
+mod chain;
 mod dishonest;
 mod forms;
 mod good;
 mod python;
+mod signoffs;
 mod support;
+mod witnessed;

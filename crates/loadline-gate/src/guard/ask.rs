@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use loadline_core::Digest;
+use loadline_core::model::Usage;
 use loadline_core::untrusted::one_line;
 use serde_json::{Value, json};
 
 use super::{Classifier, Judge};
+use crate::clock::Moment;
 use crate::config::Api;
-use crate::upstream::{Dial, Outgoing, Upstream};
+use crate::ledger::RequestId;
+use crate::upstream::{Coming, Dial, Outgoing, Upstream};
 
 /// The largest answer of a classifier or a judge.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Tokens of an answer where the question names no limit.
+const DEFAULT_OUTPUT_TOKENS: u64 = 64;
 
 /// Who is asked.
 #[derive(Clone, Debug)]
@@ -99,17 +105,41 @@ async fn post(
         let version = HeaderValue::from_static("2023-06-01");
         headers.insert(HeaderName::from_static("anthropic-version"), version);
     }
-    let outgoing = Outgoing { path, headers, body: Bytes::from(body.to_string()) };
+    let body = body.to_string();
+    // The same question is asked in the same way.
+    let mut request = [0; 16];
+    request.copy_from_slice(&Digest::of(body.as_bytes()).0[..16]);
+    let outgoing = Outgoing {
+        path,
+        headers,
+        body: Bytes::from(body),
+        request: RequestId(request),
+        at: Moment { wall_ms: 0, passed_ms },
+        default_output_tokens: DEFAULT_OUTPUT_TOKENS,
+    };
     let sent = upstream.send(dial, &outgoing, passed_ms).await;
-    let (response, lease) = sent.map_err(|error| error.to_string())?;
+    let response = sent.map_err(|error| error.to_string())?;
     let status = response.status();
-    let answer = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-    let answer = answer.map_err(|_| "its answer breaks off, or is too large".to_owned())?.to_bytes();
-    lease.give_back();
+    let answer = whole(response.into_body(), MAX_ANSWER_BYTES).await;
+    let (answer, _) = answer.ok_or("its answer breaks off, or is too large")?;
     if !status.is_success() {
         return Err(format!("it answered {}", status.as_u16()));
     }
     serde_json::from_slice(&answer).map_err(|_| "its answer is not JSON".to_owned())
+}
+
+/// An answer read to its end, and what was used where that is known; none when it breaks off or is larger than `most`.
+pub(crate) async fn whole(mut coming: Coming, most: usize) -> Option<(Bytes, Option<Usage>)> {
+    let mut read = BytesMut::new();
+    while !coming.is_end_stream() {
+        let Some(frame) = coming.frame().await else { break };
+        let Ok(bytes) = frame.ok()?.into_data() else { continue };
+        if read.len() + bytes.len() > most {
+            return None;
+        }
+        read.extend_from_slice(&bytes);
+    }
+    Some((read.freeze(), coming.finish()))
 }
 
 #[cfg(test)]

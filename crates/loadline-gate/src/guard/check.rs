@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::ledger::{Ending, Event, RequestId};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Served;
-use crate::upstream::Upstream;
+use crate::upstream::{Coming, Upstream};
 
 /// The largest answer that is held to be looked at.
 const MAX_ANSWER_BYTES: u64 = 32 << 20;
@@ -100,7 +100,7 @@ pub(crate) async fn output(
 /// An answer that is to be read to its end.
 pub(crate) struct Collect<'a> {
     pub(crate) first: Option<Bytes>,
-    pub(crate) rest: &'a mut Incoming,
+    pub(crate) rest: &'a mut Coming,
     pub(crate) from: &'a Upstream,
     pub(crate) cut: &'a mut oneshot::Receiver<Refusal>,
     pub(crate) is_stream: bool,

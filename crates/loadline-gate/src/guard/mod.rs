@@ -4,7 +4,7 @@
 //! Read in this order: this file (what a guard is) → [`text`] (what is looked at) → [`check`] (a whole request or answer)
 //! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge).
 
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod check;
 pub(crate) mod screen;
 mod text;
@@ -217,7 +217,11 @@ impl std::fmt::Debug for Guard {
 
 /// The digest of what a guard goes by. Its action, window and time limit do not change what it matches.
 fn digest_of(side: Side, rule: &Rule, upstream: Option<&Upstream>) -> Digest {
-    let address = upstream.map(|upstream| format!("{:?}", upstream.address)).unwrap_or_default();
+    let address = upstream.map(|upstream| match upstream.as_resident() {
+        Some(_) => format!("resident {}", upstream.name),
+        None => format!("{upstream:?}"),
+    });
+    let address = address.unwrap_or_default();
     let rule = loadline_core::digest::canonical_json(rule).unwrap_or_default();
     Digest::of_parts("loadline-guard/1", &[side.name().as_bytes(), &rule, address.as_bytes()])
 }

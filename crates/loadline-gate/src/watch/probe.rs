@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use loadline_core::model::{Generate, Prompt, Role};
 use loadline_core::{ModelOutput, Request, Sample};
@@ -15,6 +14,7 @@ use super::{Watch, Watcher, What};
 use crate::admission::BYTES_PER_TOKEN;
 use crate::config::Api;
 use crate::gate::Gate;
+use crate::guard::ask::whole;
 use crate::ledger::{Account, Charge, Ending, Intent, Limits, Outcome, RequestId, UsageBasis, Used};
 use crate::snapshot::Served;
 use crate::upstream::Outgoing;
@@ -136,27 +136,32 @@ async fn ask(
         let version = HeaderValue::from_static("2023-06-01");
         headers.insert(HeaderName::from_static("anthropic-version"), version);
     }
-    let outgoing = Outgoing { path, headers, body };
+    let outgoing =
+        Outgoing { path, headers, body, request, at: now, default_output_tokens: max_tokens };
     let got = async {
-        let (response, lease) = upstream.send(&*gate.base.dial, &outgoing, now.passed_ms).await.ok()?;
+        let response = upstream.send(&*gate.base.dial, &outgoing, now.passed_ms).await.ok()?;
         let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await.ok()?.to_bytes();
-        lease.give_back();
-        Some((status, answer))
+        let (answer, usage) = whole(response.into_body(), MAX_ANSWER_BYTES).await?;
+        Some((status, answer, usage))
     };
     let got = tokio::time::timeout(upstream.total, got).await.ok().flatten();
-    let answer = got.as_ref().filter(|(status, _)| status.is_success()).map(|(_, answer)| answer);
+    let answer = got.as_ref().filter(|(status, ..)| status.is_success());
+    let usage = answer.and_then(|(_, _, usage)| *usage);
+    let answer = answer.map(|(_, answer, _)| answer);
     let (used, ending) = match answer {
         None => (Used { input: 0, output: 0, basis: UsageBasis::Estimated }, Ending::UpstreamFailed),
         Some(answer) => {
             let mut meter = Meter::new(false);
             meter.feed(answer);
+            if let Some(usage) = usage {
+                meter.tell(usage);
+            }
             recorded.content.write(answer);
             (meter.used(true, input, Some(max_tokens)), Ending::Complete)
         }
     };
     gate.base.quota.settle(reservation, used.total());
-    let status = got.as_ref().map_or(0, |(status, _)| status.as_u16());
+    let status = got.as_ref().map_or(0, |(status, ..)| status.as_u16());
     let delivered_bytes = answer.map_or(0, |answer| answer.len() as u64);
     let at_ms = gate.now().wall_ms;
     gate.base.audit.outcome(recorded, Outcome { at_ms, status, ending, used, delivered_bytes });
