@@ -15,6 +15,7 @@ use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops}
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
+use crate::report::{Watchers, Watching};
 use crate::snapshot::{Fresh, Snapshot};
 use crate::upstream::Dial;
 
@@ -45,6 +46,7 @@ pub struct Gate {
     pub(crate) limits: LimitsConfig,
     /// Counters.
     pub metrics: Metrics,
+    pub(crate) watching: Watching,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -85,6 +87,7 @@ impl Gate {
             live: Arc::default(),
             limits,
             metrics: Metrics::default(),
+            watching: Watching::new(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -95,6 +98,11 @@ impl Gate {
     /// What it goes by now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Lets others look at requests that have ended. Only the first call counts.
+    pub fn watch(&self, watchers: Watchers) {
+        let _ = self.watching.set(watchers);
     }
 
     /// Now.
@@ -213,7 +221,7 @@ impl Gate {
             late
         }));
         let reset = reset.await.into_iter().filter(|late| *late).count() as u64;
-        self.metrics.cut.fetch_add(told, Ordering::Relaxed);
+        self.metrics.cut.inc_by(told);
         Cut { told, reset }
     }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, Reload};
-use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random};
+use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random, Witnesses};
 use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Loaded};
@@ -21,10 +21,13 @@ use crate::disk;
 use crate::gate::{Foundations, Gate};
 use crate::keys::KeyFile;
 use crate::ledger::{Audit as _, Event};
+use crate::post::Post;
 use crate::quota::QuotaLedger;
+use crate::report::{Log, Watchers};
 use crate::serve;
 use crate::standing::{self, StandingKeeper, StandingProblem};
 use crate::stops::FileStops;
+use crate::trace::Exporter;
 use crate::upstream::Dial;
 
 /// The largest configuration that is read, in bytes.
@@ -39,6 +42,10 @@ pub struct Outside {
     pub random: Random,
     /// Connections to upstreams and to the authority.
     pub dial: Arc<dyn Dial>,
+    /// Requests to witnesses and to a collector of traces.
+    pub post: Arc<dyn Post>,
+    /// Takes requests that have ended, for a log.
+    pub log: Option<Log>,
     /// Takes what the operator should know.
     pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -54,6 +61,8 @@ pub enum Notice {
     Reloaded(String),
     /// The configuration was read again, and the gate goes on as before.
     NotReloaded(String),
+    /// Witnesses, or a collector of traces, are not as they should be; or something else is.
+    Watching(String),
 }
 
 /// Why a gate does not start.
@@ -136,6 +145,9 @@ pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartEr
     let keys = config.keys.path.clone();
     let read_keys = move |bytes: &[u8]| read_keys(bytes, &keys);
     let loaded = config::load(&config, &read_keys, &*outside.environment, now())?;
+    if let Some(witnesses) = &config.witnesses {
+        config::witness_policy(witnesses)?;
+    }
     Ok((config, loaded))
 }
 
@@ -171,8 +183,9 @@ impl Running {
         let os: Arc<dyn Disk> = Arc::new(RealDisk);
         let root = Arc::new(loaded.chain.current().clone());
         let stops = Arc::new(FileStops::open(Arc::clone(&os), &config.state, &config.name, root)?);
-        let options =
+        let mut options =
             AuditOptions::new(&config.audit, &config.name, Arc::new(now_ms), Arc::clone(&outside.random));
+        options.witnesses = witnesses(&config, &outside)?;
         let (audit, _) = AuditLog::open(os, options)?;
         let audit = Arc::new(audit);
         know(&audit, &loaded)?;
@@ -189,6 +202,7 @@ impl Running {
             nonce,
         };
         let gate = Gate::new(&loaded, config.limits.clone(), base);
+        gate.watch(watchers(&config, &outside, &gate)?);
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
@@ -239,9 +253,11 @@ impl Running {
             })
         };
         let mut tasks = tokio::task::JoinSet::new();
+        let open = watch::channel(false);
         if let Some((listener, key)) = admin {
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending.clone()));
+            // It stays until the last request has ended: who asks meanwhile is told, and an order to stop is followed.
+            tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, open.1));
         }
         tasks.spawn(keep_fresh(gate.clone(), keeper, chain, config, outside.clone()));
         tasks.spawn(async move {
@@ -272,6 +288,28 @@ fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
 fn know(audit: &AuditLog, loaded: &Loaded) -> Result<(), AuditOpenError> {
     let subjects = loaded.subjects();
     audit.know(subjects.iter().map(|subject| &**subject)).map_err(AuditOpenError::Log)
+}
+
+/// Who cosigns the audit log: the policy that the configuration names.
+fn witnesses(config: &Config, outside: &Outside) -> Result<Option<Witnesses>, StartError> {
+    let Some(witnesses) = &config.witnesses else { return Ok(None) };
+    let notice = Arc::clone(&outside.notice);
+    Ok(Some(Witnesses {
+        policy: config::witness_policy(witnesses)?,
+        post: Arc::clone(&outside.post),
+        every: witnesses.every,
+        notice: Arc::new(move |what| notice(Notice::Watching(what))),
+    }))
+}
+
+fn watchers(config: &Config, outside: &Outside, gate: &Gate) -> Result<Watchers, StartError> {
+    let (lost, notice) = (gate.metrics.traces_lost.clone(), Arc::clone(&outside.notice));
+    let notice = Arc::new(move |what| notice(Notice::Watching(what)));
+    let traces = config.traces.as_ref().map(|traces| {
+        Exporter::start(traces, &config.name, Arc::clone(&outside.post), lost, notice)
+            .map_err(|error| StartError::Io { what: "no thread for traces".to_owned(), error })
+    });
+    Ok(Watchers { traces: traces.transpose()?, log: outside.log.clone() })
 }
 
 /// Looks for a newer standing, again and again. What fails is said once until it works again.
@@ -331,12 +369,15 @@ async fn reloaded(
         done.push_str(&format!(", {} requests cut", cut.told));
     }
     let same = |config: &Config| {
-        let Config { name, listen, state, admin, limits, audit, authority, .. } = config.clone();
-        (name, listen, state, admin, limits, audit, authority.standing, authority.every)
+        let Config { name, listen, state, admin, limits, audit, authority, witnesses, traces, .. } =
+            config.clone();
+        let watched = (witnesses, traces);
+        (name, listen, state, admin, limits, audit, authority.standing, authority.every, watched)
     };
     if same(&config) != same(running) {
         done.push_str(
-            "; name, addresses, folders, limits and the standing's source change at the next start only",
+            "; name, addresses, folders, limits, witnesses, traces and the standing's source change at the next \
+             start only",
         );
     }
     Ok(done)

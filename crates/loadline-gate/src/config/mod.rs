@@ -4,6 +4,7 @@
 
 mod load;
 mod read;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,8 +17,9 @@ use loadline_policy::policy::Stage;
 
 use crate::ledger::Keep;
 
-pub use load::{Environment, Loaded, ReadKeys, chain, load};
+pub use load::{Environment, Loaded, ReadKeys, chain, load, witness_policy};
 pub use read::parse;
+pub use watch::{TraceConfig, WitnessConfig};
 
 /// `format` of the file.
 pub const CONFIG_FORMAT: &str = "loadline-gate/1";
@@ -43,6 +45,10 @@ pub struct Config {
     pub keys: FileRef,
     /// The folder of the audit log.
     pub audit: PathBuf,
+    /// Who cosigns the audit log.
+    pub witnesses: Option<WitnessConfig>,
+    /// Where traces go.
+    pub traces: Option<TraceConfig>,
     /// Which roles each stage is open to.
     pub roles: BTreeMap<Stage, BTreeSet<String>>,
     /// Where models are.
