@@ -4,7 +4,9 @@
 
 mod authority_folder;
 mod bad_input;
+mod contrib;
 mod gate_files;
+mod gate_serves;
 mod help;
 mod interrupted;
 mod keys;

@@ -9,3 +9,4 @@ mod proxy;
 mod standing;
 mod stop;
 mod support;
+mod watch;
