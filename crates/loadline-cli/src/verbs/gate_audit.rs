@@ -129,12 +129,11 @@ fn failure(error: &AuditOpenError) -> Failure {
 }
 
 fn verify(args: &Verify, ui: &Ui) -> Result {
-    let cosigned = args.cosigned.as_ref().map(|path| Ok((path.clone(), read(path, MAX_NOTE_BYTES as u64)?)));
-    let believed = Believed {
-        key: args.whose.vkey.clone(),
-        policy: args.whose.policy_text()?,
-        cosigned: cosigned.transpose()?,
+    let cosigned = match &args.cosigned {
+        Some(path) => Some((path.clone(), read(path, MAX_NOTE_BYTES as u64)?)),
+        None => None,
     };
+    let believed = Believed { key: args.whose.vkey.clone(), policy: args.whose.policy_text()?, cosigned };
     let verified = audit::verify_with(&RealDisk, &args.folder, &believed).map_err(|error| failure(&error))?;
     let mut out = ui.out();
     if args.json {

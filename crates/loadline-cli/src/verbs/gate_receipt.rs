@@ -183,5 +183,5 @@ fn in_words(receipt: &Receipt, shown: &Shown<'_>, out: &mut Out) -> Result<()> {
 
 /// A moment of the log, in whole seconds.
 fn moment(at_ms: u64) -> String {
-    Instant::from_seconds(at_ms / 1000).map_or_else(|| format!("{at_ms} ms"), |moment| moment.to_string())
+    Instant::from_seconds(at_ms / 1000).map_or_else(|_| format!("{at_ms} ms"), |moment| moment.to_string())
 }

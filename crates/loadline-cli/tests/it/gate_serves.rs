@@ -103,7 +103,14 @@ keep = "full"
         let rest = std::thread::spawn(move || {
             lines.map_while(Result::ok).fold(said, |said, line| format!("{said}{line}\n"))
         });
-        Gate { child: Some(child), public: urls[0].clone(), admin: urls[1].clone(), rest: Some(rest) }
+        let gate =
+            Gate { child: Some(child), public: urls[0].clone(), admin: urls[1].clone(), rest: Some(rest) };
+        // The first standing comes a moment after the doors open.
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while ask(&gate.admin, "", "GET", "/ready", "").status != 200 {
+            assert!(std::time::Instant::now() < deadline, "it is never ready");
+        }
+        gate
     }
 
     /// A gate that is not to start.
@@ -448,11 +455,6 @@ fn while_a_gate_ends_it_is_not_ready_and_what_is_under_way_goes_on() {
     let mut gate = site.serve("");
     assert_eq!(told(), "READY=1\n");
     let ready = |url: &str| site.sandbox.run_args(["gate", "ready", url]);
-    // The first standing comes a moment after the doors open.
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while ready(&gate.admin).code != 0 {
-        assert!(std::time::Instant::now() < deadline);
-    }
     let said = ready(&gate.admin).ok();
     assert!(said.stderr.contains("Ready epoch 1, 1 of 1 models open"), "{}", said.text());
     let mut stream = TcpStream::connect(gate.public.strip_prefix("http://").unwrap()).unwrap();

@@ -256,3 +256,29 @@ fn a_receipt_has_what_the_witnesses_cosigned_and_waits_for_it() {
     assert!(error.contains("too few witnesses"), "{error}");
     alone.check(&loadline_tlog::Policy::of_log(vkey(&disk))).unwrap();
 }
+
+/// A receipt and the policy that believes it, read for ever. `LOADLINE_BLESS` makes them when they are not there: only when
+/// the format gets a new version.
+#[test]
+fn a_receipt_of_format_1_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    let (file, whose) = (folder.join("receipt.json"), folder.join("receipt.policy"));
+    if std::env::var_os("LOADLINE_BLESS").is_some() && !file.exists() {
+        let disk = SimDisk::default();
+        let street = Street::new(&disk);
+        let log = street.open(&disk).unwrap();
+        grow(&log, 0..4);
+        log.close().unwrap();
+        let log = street.open(&disk).unwrap();
+        let receipt = block_on(log.receipt(loadline_gate::ledger::IntentId(4), "subject-1")).unwrap();
+        std::fs::write(&file, receipt).unwrap();
+        let log = format!("log {}\n", vkey(&disk).to_vkey());
+        std::fs::write(&whose, [log.as_bytes(), &policy_text("both")].concat()).unwrap();
+    }
+    let receipt = Receipt::parse(&std::fs::read(file).unwrap()).unwrap();
+    let policy = loadline_tlog::Policy::parse(&std::fs::read(whose).unwrap()).unwrap();
+    let shown = receipt.check(&policy).unwrap();
+    assert_eq!((shown.log.as_str(), shown.witnesses.len()), (NAME, 2));
+    assert_eq!(shown.intent.request, intent(1, Keep::Digest).request.to_string());
+    assert_eq!(shown.outcome.unwrap().output, 1);
+}
