@@ -15,7 +15,7 @@ use crate::gate::Gate;
 use crate::ledger::{Ending, Outcome, Recorded, RequestId, Reservation};
 use crate::live::LiveGuard;
 use crate::refusal::{Code, Dialect, Refusal};
-use crate::report::Watched;
+use crate::report::Observed;
 use crate::upstream::Lease;
 use crate::usage::Meter;
 
@@ -32,7 +32,7 @@ pub(crate) struct Ticket {
     pub(crate) input_tokens: u64,
     pub(crate) max_output: Option<u64>,
     pub(crate) delivered: u64,
-    pub(crate) watched: Arc<Watched>,
+    pub(crate) observed: Arc<Observed>,
     /// The last to go: who waits for the end of this request waits for its outcome too.
     pub(crate) _live: LiveGuard,
 }
@@ -59,7 +59,7 @@ impl Ticket {
             self.gate.metrics.left.inc();
         }
         let (at_ms, status, delivered_bytes) = (self.gate.now().wall_ms, self.status, self.delivered);
-        self.watched.note(|report, _| {
+        self.observed.note(|report, _| {
             (report.status, report.delivered_bytes) = (status, delivered_bytes);
             (report.ending, report.used) = (Some(ending), Some(used));
         });

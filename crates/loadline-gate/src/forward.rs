@@ -25,7 +25,7 @@ use crate::ledger::{
 use crate::live::LiveGuard;
 use crate::proxy::REQUEST_ID;
 use crate::refusal::{Code, Dialect, Refusal};
-use crate::report::Watched;
+use crate::report::Observed;
 use crate::upstream::{Lease, Outgoing, SendError, Upstream};
 use crate::usage::Meter;
 
@@ -46,7 +46,7 @@ pub(crate) struct Admitted {
     pub(crate) now: Moment,
     pub(crate) live: LiveGuard,
     pub(crate) cut: oneshot::Receiver<Refusal>,
-    pub(crate) watched: Arc<Watched>,
+    pub(crate) observed: Arc<Observed>,
 }
 
 /// An intent on its way to the disk. When the caller leaves meanwhile, its outcome is written all the same.
@@ -101,8 +101,8 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
     }
     gate.metrics.forwarded.inc();
     let intent = recorded.id;
-    let Admitted { id, upstream, headers, body, ask, permit, live, mut cut, watched, .. } = admitted;
-    watched.note(|report, passed| (report.intent, report.times.sent) = (Some(intent), Some(passed)));
+    let Admitted { id, upstream, headers, body, ask, permit, live, mut cut, observed, .. } = admitted;
+    observed.note(|report, passed| (report.intent, report.times.sent) = (Some(intent), Some(passed)));
     let mut ticket = Ticket {
         gate: Arc::clone(gate),
         recorded: Some(recorded),
@@ -114,7 +114,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         input_tokens: permit.input_tokens,
         max_output: ask.max_output_tokens,
         delivered: 0,
-        watched,
+        observed,
         _live: live,
     };
     let body = ask.with_model(&body, &permit.served.upstream_model);
@@ -167,7 +167,7 @@ async fn write_down(
     });
     let waiting = Instant::now();
     let (written, reservation) = Writing { gate: Arc::clone(gate), intent: Some(intent), reservation }.await;
-    admitted.watched.note(|report, _| report.times.flush = Some(waiting.elapsed()));
+    admitted.observed.note(|report, _| report.times.flush = Some(waiting.elapsed()));
     match written {
         Ok(recorded) => Ok((recorded, reservation)),
         Err(error) => {
@@ -321,7 +321,7 @@ fn respond(
     if is_stream {
         ticket.gate.metrics.streams.inc();
     }
-    ticket.watched.note(|report, passed| (report.is_stream, report.times.first) = (is_stream, Some(passed)));
+    ticket.observed.note(|report, passed| (report.is_stream, report.times.first) = (is_stream, Some(passed)));
     let mut most = ticket.gate.limits.response_bytes;
     if permit.served.keep == Keep::Full {
         most = most.min(MAX_KEPT_BYTES);

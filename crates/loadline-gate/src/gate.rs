@@ -15,7 +15,7 @@ use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops}
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
-use crate::report::{Watchers, Watching};
+use crate::report::{Observers, Observing};
 use crate::snapshot::{Fresh, Snapshot};
 use crate::upstream::Dial;
 
@@ -46,7 +46,7 @@ pub struct Gate {
     pub(crate) limits: LimitsConfig,
     /// Counters.
     pub metrics: Metrics,
-    pub(crate) watching: Watching,
+    pub(crate) observing: Observing,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -87,7 +87,7 @@ impl Gate {
             live: Arc::default(),
             limits,
             metrics: Metrics::default(),
-            watching: Watching::new(),
+            observing: Observing::new(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -101,8 +101,8 @@ impl Gate {
     }
 
     /// Lets others look at requests that have ended. Only the first call counts.
-    pub fn watch(&self, watchers: Watchers) {
-        let _ = self.watching.set(watchers);
+    pub fn observe(&self, observers: Observers) {
+        let _ = self.observing.set(observers);
     }
 
     /// Now.

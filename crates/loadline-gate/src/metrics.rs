@@ -185,8 +185,9 @@ impl Metrics {
             self.first[usize::from(report.is_stream)].observe(first.saturating_sub(read).as_secs_f64());
         }
         self.whole.observe(times.ended.as_secs_f64());
-        if let Some(ending) = report.ending {
-            self.ended[ending as usize].inc();
+        let ending = report.ending.and_then(|ending| Ending::ALL.iter().position(|known| *known == ending));
+        if let Some(counter) = ending.and_then(|at| self.ended.get(at)) {
+            counter.inc();
         }
         if let Some(used) = report.used {
             self.tokens[0][used.basis as usize].inc_by(used.input);

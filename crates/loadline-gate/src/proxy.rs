@@ -25,7 +25,7 @@ use crate::gate::Gate;
 use crate::ledger::{IntentId, Keep, MAX_KEPT_BYTES, Refused, RequestId};
 use crate::receipts::receipt;
 use crate::refusal::{Code, Dialect, Refusal};
-use crate::report::Watched;
+use crate::report::Observed;
 use crate::trace::TRACEPARENT;
 
 /// The header with the id of a request.
@@ -114,13 +114,13 @@ pub(crate) async fn handle(
 ) -> Result<Response<Answer>, io::Error> {
     let (id, number) = (gate.next_request(), connection.begin());
     gate.metrics.requests.inc();
-    let watched = Watched::begin(&gate, id, &request);
+    let observed = Observed::begin(&gate, id, &request);
     let dialect = Route::dialect(request.uri().path());
     let mut known = Known::default();
-    let answered = answer(&gate, &connection, number, id, request, &mut known, &watched).await;
+    let answered = answer(&gate, &connection, number, id, request, &mut known, &observed).await;
     Ok(answered.unwrap_or_else(|refusal| {
         gate.metrics.refused(refusal.code);
-        watched.refused(refusal.code);
+        observed.refused(refusal.code);
         let (at_ms, code) = (gate.now().wall_ms, refusal.code.name());
         gate.base.audit.refused(Refused { request: id, at_ms, key: known.key, model: known.model, code });
         refused(&refusal, dialect, id)
@@ -146,24 +146,24 @@ async fn answer(
     id: RequestId,
     request: Request<Incoming>,
     known: &mut Known,
-    watched: &Arc<Watched>,
+    observed: &Arc<Observed>,
 ) -> Result<Response<Answer>, Refusal> {
     let route = Route::find(request.method(), request.uri().path())?;
-    watched.note(|report, _| (report.method, report.route) = route.name());
+    observed.note(|report, _| (report.method, report.route) = route.name());
     let key = key(request.headers())?;
     // Before the body: who has no key sends no bodies.
     let caller = Arc::clone(gate.snapshot().caller(key, gate.now())?);
     known.key = Some(Arc::clone(&caller.key));
-    watched.note(|report, _| report.key = Some(Arc::clone(&caller.key)));
+    observed.note(|report, _| report.key = Some(Arc::clone(&caller.key)));
     let (path, upstream, api) = match route {
         Route::Models => return models(gate, key, id),
-        Route::Receipt(intent) => return receipt(gate, intent, &caller.subject, id, watched).await,
+        Route::Receipt(intent) => return receipt(gate, intent, &caller.subject, id, observed).await,
         Route::Ask { path, upstream, api } => (path, upstream, api),
     };
     gate.ready()?;
     let (head, body) = request.into_parts();
     let body = read_body(gate, &head.headers, body).await?;
-    watched.note(|report, passed| report.times.read = Some(passed));
+    observed.note(|report, passed| report.times.read = Some(passed));
     let ask = Ask::read(&body, gate.limits.depth)?;
     known.model = Some(ask.model.clone());
 
@@ -179,15 +179,15 @@ async fn answer(
             format!("content is kept at this stage, and the body is larger than {MAX_KEPT_BYTES} bytes");
         return Err(Refusal::new(Code::TooLarge, message));
     }
-    watched.admitted(&permit);
+    observed.admitted(&permit);
     let model = Arc::clone(&permit.served.name);
     let (live, cut) = gate.live.enter(key, model, Arc::clone(connection), number);
     // What was forbidden between the decision and this line is found here; what is forbidden later comes by `cut`.
     gate.snapshot().forbids(key, &permit.served.name, gate.now())?;
     let mut headers = passed_on(&head.headers);
-    headers.extend(watched.trace_header().map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));
-    let watched = Arc::clone(watched);
-    forward(gate, Admitted { id, path, upstream, headers, body, ask, permit, now, live, cut, watched }).await
+    headers.extend(observed.trace_header().map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));
+    let observed = Arc::clone(observed);
+    forward(gate, Admitted { id, path, upstream, headers, body, ask, permit, now, live, cut, observed }).await
 }
 
 /// The SHA-256 of the one key of a request.

@@ -11,7 +11,7 @@ use crate::gate::Gate;
 use crate::ledger::{AuditError, IntentId, RequestId};
 use crate::proxy::REQUEST_ID;
 use crate::refusal::{Code, Refusal};
-use crate::report::Watched;
+use crate::report::Observed;
 
 /// When to ask again for what is not signed yet, in seconds: an outcome is on the disk within one.
 const SOON_S: u64 = 2;
@@ -22,12 +22,12 @@ pub(crate) async fn receipt(
     intent: IntentId,
     subject: &str,
     id: RequestId,
-    watched: &Arc<Watched>,
+    observed: &Arc<Observed>,
 ) -> Result<Response<Answer>, Refusal> {
     let (status, body) = match gate.base.audit.receipt(intent, subject).await {
         Ok(receipt) => (StatusCode::OK, receipt),
         Err(AuditError::Pending) => {
-            watched.note(|report, _| report.status = StatusCode::ACCEPTED.as_u16());
+            observed.note(|report, _| report.status = StatusCode::ACCEPTED.as_u16());
             let message = AuditError::Pending.to_string();
             let body = json!({ "status": "pending", "message": message, "request_id": id.to_string() });
             (StatusCode::ACCEPTED, body.to_string().into_bytes())

@@ -68,31 +68,31 @@ pub type Log = Arc<dyn Fn(&Report) + Send + Sync>;
 
 /// Who looks at requests that have ended, besides the figures.
 #[derive(Default)]
-pub struct Watchers {
+pub struct Observers {
     /// Where traces go.
     pub traces: Option<Exporter>,
     /// A log of requests.
     pub log: Option<Log>,
 }
 
-/// The watchers of a gate: set once, before it serves.
-pub(crate) type Watching = OnceLock<Watchers>;
+/// The observers of a gate: set once, before it serves.
+pub(crate) type Observing = OnceLock<Observers>;
 
 /// A request under way. When the last that holds it lets go, it has ended.
-pub(crate) struct Watched {
+pub(crate) struct Observed {
     gate: Arc<Gate>,
     begun: Instant,
     report: Mutex<Report>,
 }
 
-impl Watched {
+impl Observed {
     /// A request whose head is here.
     pub(crate) fn begin(
         gate: &Arc<Gate>,
         request: RequestId,
         head: &hyper::Request<hyper::body::Incoming>,
     ) -> Arc<Self> {
-        let traces = gate.watching.get().and_then(|watchers| watchers.traces.as_ref());
+        let traces = gate.observing.get().and_then(|observers| observers.traces.as_ref());
         let report = Report {
             request,
             at_ms: gate.now().wall_ms,
@@ -140,17 +140,17 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Observed {
     fn drop(&mut self) {
         let ended = self.begun.elapsed();
         let report = self.report.get_mut().unwrap_or_else(PoisonError::into_inner);
         report.times.ended = ended;
         self.gate.metrics.ended(report);
-        let Some(watchers) = self.gate.watching.get() else { return };
-        if let Some(log) = &watchers.log {
+        let Some(observers) = self.gate.observing.get() else { return };
+        if let Some(log) = &observers.log {
             log(report);
         }
-        if let Some(traces) = &watchers.traces {
+        if let Some(traces) = &observers.traces {
             traces.export(report, &self.gate.metrics);
         }
     }

@@ -23,7 +23,7 @@ use crate::keys::KeyFile;
 use crate::ledger::{Audit as _, Event};
 use crate::post::Post;
 use crate::quota::QuotaLedger;
-use crate::report::{Log, Watchers};
+use crate::report::{Log, Observers};
 use crate::serve;
 use crate::standing::{self, StandingKeeper, StandingProblem};
 use crate::stops::FileStops;
@@ -62,7 +62,7 @@ pub enum Notice {
     /// The configuration was read again, and the gate goes on as before.
     NotReloaded(String),
     /// Witnesses, or a collector of traces, are not as they should be; or something else is.
-    Watching(String),
+    Trouble(String),
 }
 
 /// Why a gate does not start.
@@ -202,7 +202,7 @@ impl Running {
             nonce,
         };
         let gate = Gate::new(&loaded, config.limits.clone(), base);
-        gate.watch(watchers(&config, &outside, &gate)?);
+        gate.observe(observers(&config, &outside, &gate)?);
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
@@ -298,18 +298,18 @@ fn witnesses(config: &Config, outside: &Outside) -> Result<Option<Witnesses>, St
         policy: config::witness_policy(witnesses)?,
         post: Arc::clone(&outside.post),
         every: witnesses.every,
-        notice: Arc::new(move |what| notice(Notice::Watching(what))),
+        notice: Arc::new(move |what| notice(Notice::Trouble(what))),
     }))
 }
 
-fn watchers(config: &Config, outside: &Outside, gate: &Gate) -> Result<Watchers, StartError> {
+fn observers(config: &Config, outside: &Outside, gate: &Gate) -> Result<Observers, StartError> {
     let (lost, notice) = (gate.metrics.traces_lost.clone(), Arc::clone(&outside.notice));
-    let notice = Arc::new(move |what| notice(Notice::Watching(what)));
+    let notice = Arc::new(move |what| notice(Notice::Trouble(what)));
     let traces = config.traces.as_ref().map(|traces| {
         Exporter::start(traces, &config.name, Arc::clone(&outside.post), lost, notice)
             .map_err(|error| StartError::Io { what: "no thread for traces".to_owned(), error })
     });
-    Ok(Watchers { traces: traces.transpose()?, log: outside.log.clone() })
+    Ok(Observers { traces: traces.transpose()?, log: outside.log.clone() })
 }
 
 /// Looks for a newer standing, again and again. What fails is said once until it works again.
@@ -371,8 +371,8 @@ async fn reloaded(
     let same = |config: &Config| {
         let Config { name, listen, state, admin, limits, audit, authority, witnesses, traces, .. } =
             config.clone();
-        let watched = (witnesses, traces);
-        (name, listen, state, admin, limits, audit, authority.standing, authority.every, watched)
+        let observed = (witnesses, traces);
+        (name, listen, state, admin, limits, audit, authority.standing, authority.every, observed)
     };
     if same(&config) != same(running) {
         done.push_str(

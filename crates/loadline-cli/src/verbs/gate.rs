@@ -13,7 +13,7 @@ use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
-use crate::verbs::gate_watch::{LogForm, RequestLog, WebPost, tell};
+use crate::verbs::gate_log::{LogForm, RequestLog, WebPost, tell};
 use crate::verbs::{gate_audit, gate_key, gate_ready, gate_receipt};
 
 /// Serve models under licence: what a fresh licence allows, until it is stopped

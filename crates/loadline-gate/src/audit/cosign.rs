@@ -202,8 +202,7 @@ impl Cosigning {
                 .into_iter()
                 .map(|(url, parties)| {
                     let note = &note;
-                    let thread = scope.spawn(move || self.ask_one(inner, mark, note, url, &parties));
-                    thread
+                    scope.spawn(move || self.ask_one(inner, mark, note, url, &parties))
                 })
                 .collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).collect()

@@ -113,8 +113,10 @@ pub(super) fn make(inner: Arc<Inner>, intent: IntentId, subject: &str) -> Durabl
     let thread = std::thread::Builder::new().name("audit-receipt".to_owned());
     let subject = subject.to_owned();
     let spawned = thread.spawn(move || {
+        let made = read(&turn.0, intent.0, &subject);
+        drop(turn);
         // Whoever asked may have gone.
-        let _ = sender.send(read(&turn.0, intent.0, &subject));
+        let _ = sender.send(made);
     });
     Box::pin(async move {
         spawned.map_err(|error| AuditError::Failed(error.to_string()))?;

@@ -3,8 +3,8 @@
 //! `docs/formats/gate-config.md` is its page. `read` knows the file only; [`load`] reads the files it names.
 
 mod load;
+mod observe;
 mod read;
-mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ use loadline_policy::policy::Stage;
 use crate::ledger::Keep;
 
 pub use load::{Environment, Loaded, ReadKeys, chain, load, witness_policy};
+pub use observe::{TraceConfig, WitnessConfig};
 pub use read::parse;
-pub use watch::{TraceConfig, WitnessConfig};
 
 /// `format` of the file.
 pub const CONFIG_FORMAT: &str = "loadline-gate/1";

@@ -13,7 +13,7 @@ use loadline_policy::{Named as _, Problems};
 
 use super::{
     AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, LimitsConfig, ModelConfig,
-    StandingSource, UpstreamConfig, watch,
+    StandingSource, UpstreamConfig, observe,
 };
 use crate::ledger::Keep;
 use crate::upstream::Address;
@@ -35,8 +35,8 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     let admin = root.table_if("admin").map(|table| admin(&table, listen));
     let authority = root.table("authority", |table| authority(table, folder));
     let limits = root.table_if("limits");
-    let witnesses = root.table_if("witnesses").map(|table| watch::witnesses(&table, folder));
-    let traces = root.table_if("traces").map(|table| watch::traces(&table));
+    let witnesses = root.table_if("witnesses").map(|table| observe::witnesses(&table, folder));
+    let traces = root.table_if("traces").map(|table| observe::traces(&table));
     let upstreams: Vec<_> = root.tables("upstream").iter().map(upstream).collect();
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();
     doubled(root, "upstream", upstreams.iter().map(|upstream| &upstream.name));

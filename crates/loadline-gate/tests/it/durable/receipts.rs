@@ -66,11 +66,11 @@ fn a_receipt_that_was_changed_or_is_of_another_log_does_not_hold() {
     };
     fails(&|r| r.rows[0].payload = r.rows[0].payload.replace("small", "large"), "leads to another root");
     fails(&|r| r.rows[1].payload = r.rows[1].payload.replace("\"output\":1", "\"output\":9"), "another root");
-    fails(&|r| r.rows[0].row += 1, "row 2: ");
+    fails(&|r| r.rows[0].row += 1, "row 4: ");
     fails(&|r| r.rows[1].path.pop().map_or((), drop), "hashes");
     fails(&|r| r.rows.swap(0, 1), "is no intent");
     fails(&|r| r.rows[1] = r.rows[0].clone(), "is no outcome");
-    fails(&|r| r.rows[1] = other.rows[1].clone(), "is about row 3, not about row 1");
+    fails(&|r| r.rows[1] = other.rows[1].clone(), "is about row 5, not about row 3");
     fails(&|r| r.checkpoint = r.checkpoint.replace("gate.example", "gate.invalid"), "does not know a log");
     fails(&|r| r.checkpoint.truncate(40), "");
     let stranger = SignerKey::from_seed(NAME, Algorithm::Ed25519, &[3; 32]).unwrap();

@@ -8,7 +8,7 @@ use loadline_gate::caller::Caller;
 use loadline_gate::config::TraceConfig;
 use loadline_gate::ledger::{Ending, StopTarget};
 use loadline_gate::post::{Post, Posted};
-use loadline_gate::report::{Report, Watchers};
+use loadline_gate::report::{Observers, Report};
 use loadline_gate::trace::Exporter;
 use loadline_gate::{Code, Gate};
 use loadline_testkit::endpoint::{FakeEndpoint, Fault};
@@ -66,7 +66,7 @@ fn watch(rig: &Rig, queue: usize) -> (Arc<Collector>, Reports) {
         Exporter::start(&config, "example.com/gate", collector.clone(), lost, Arc::new(drop)).unwrap();
     let kept = Arc::clone(&reports);
     let log = Arc::new(move |report: &Report| kept.lock().unwrap().push(report.clone()));
-    rig.gate.watch(Watchers { traces: Some(traces), log: Some(log) });
+    rig.gate.observe(Observers { traces: Some(traces), log: Some(log) });
     (collector, reports)
 }
 

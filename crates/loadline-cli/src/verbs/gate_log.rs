@@ -41,7 +41,7 @@ pub fn tell(ui: &Ui, notice: Notice) {
         Notice::NotReloaded(why) => {
             ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"));
         }
-        Notice::Watching(what) => ui.warning(what),
+        Notice::Trouble(what) => ui.warning(what),
     }
 }
 
@@ -79,7 +79,7 @@ impl RequestLog {
             Notice::NoStanding(why, hint) => ("warning", "no_standing", why, Some(hint)),
             Notice::Reloaded(what) => ("info", "reloaded", what, None),
             Notice::NotReloaded(why) => ("warning", "not_reloaded", why, None),
-            Notice::Watching(what) => ("warning", "watching", what, None),
+            Notice::Trouble(what) => ("warning", "trouble", what, None),
         };
         let mut line = json!({ "at_ms": now_ms(), "level": level, "event": event, "text": text });
         if let Some(hint) = hint {
