@@ -93,31 +93,24 @@ impl Snapshot {
         self.stopped(&StopTarget::All, "everything is stopped")?;
         let caller = self.caller(hash, now)?;
         self.stopped(&StopTarget::Key(caller.key.to_string()), "this key is stopped")?;
-        let served = self.serves(model, now)?;
-        Ok((caller, served))
-    }
-
-    /// As [`Snapshot::forbids`], for a question that no caller asks.
-    ///
-    /// # Errors
-    /// What forbids it.
-    pub(crate) fn serves_all(&self, model: &str, now: Moment) -> Result<&Arc<Served>, Refusal> {
-        self.stopped(&StopTarget::All, "everything is stopped")?;
-        self.serves(model, now)
-    }
-
-    fn serves(&self, model: &str, now: Moment) -> Result<&Arc<Served>, Refusal> {
         let served = self.models.get(model).ok_or_else(|| {
             Refusal::new(Code::ModelUnknown, format!("no model is named `{}` here", one_line(model, 80)))
         })?;
         self.stopped(&StopTarget::Model(model.to_owned()), "this model is stopped")?;
         self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
-        if self.suspended.contains(model) {
-            let message = format!("`{}` answers worse than its licence rests on", served.name);
-            return Err(Refusal::new(Code::DriftAlarm, message));
-        }
         self.license_counts(served, now)?;
-        Ok(served)
+        Ok((caller, served))
+    }
+
+    /// Whether a stop or the authority forbids a model to everybody now.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub(crate) fn allows(&self, served: &Served, now: Moment) -> Result<(), Refusal> {
+        self.stopped(&StopTarget::All, "everything is stopped")?;
+        self.stopped(&StopTarget::Model(served.name.to_string()), "this model is stopped")?;
+        self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
+        self.license_counts(served, now)
     }
 
     fn stopped(&self, target: &StopTarget, message: &str) -> Result<(), Refusal> {
@@ -127,10 +120,14 @@ impl Snapshot {
         }
     }
 
-    /// Whether a model's licence counts now: valid, fresh, unrevoked.
+    /// Whether a model's licence counts now: valid, fresh, unrevoked, and not suspended here by an alarm.
     fn license_counts(&self, served: &Served, now: Moment) -> Result<(), Refusal> {
         let (license, at) = (&served.license, now.wall());
         let name = &served.name;
+        if self.suspended.contains(name) {
+            let message = format!("`{name}` answers worse than its licence rests on");
+            return Err(Refusal::new(Code::DriftAlarm, message));
+        }
         let missing = || Refusal::new(Code::StandingMissing, "the gate holds no standing of the authority");
         let fresh = self.standing.as_ref().ok_or_else(missing)?;
         if let Some(entry) = fresh.standing.of(license.digest) {

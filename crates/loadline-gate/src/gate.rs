@@ -17,6 +17,7 @@ use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops}
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
+use crate::report::{Observers, Observing};
 use crate::snapshot::{Fresh, Snapshot};
 use crate::upstream::Dial;
 use crate::watch::Watcher;
@@ -54,6 +55,7 @@ pub struct Gate {
     pub metrics: Metrics,
     /// What watches the traffic, where anything does.
     watcher: OnceLock<Arc<Watcher>>,
+    pub(crate) observing: Observing,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -96,6 +98,7 @@ impl Gate {
             limits,
             metrics: Metrics::default(),
             watcher: OnceLock::new(),
+            observing: Observing::new(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -106,6 +109,11 @@ impl Gate {
     /// What it goes by now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Lets others look at requests that have ended. Only the first call counts.
+    pub fn observe(&self, observers: Observers) {
+        let _ = self.observing.set(observers);
     }
 
     /// Now.
@@ -248,7 +256,7 @@ impl Gate {
         // No byte leaves any more; what is left is to stop asking for them.
         let let_go = join_all(late.into_iter().map(|answer| answer.let_go()));
         let _ = tokio::time::timeout(LET_GO_WITHIN, let_go).await;
-        self.metrics.cut.fetch_add(told, Ordering::Relaxed);
+        self.metrics.cut.inc_by(told);
         Cut { told, reset }
     }
 

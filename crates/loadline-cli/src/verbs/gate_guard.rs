@@ -159,7 +159,7 @@ fn read(path: &Path) -> Result<Texts> {
 /// How many of the texts a guard matches.
 async fn matches(guard: &Arc<Guard>, texts: &Texts, path: &Path, ui: &Ui) -> Result<u64> {
     let mut matched = 0;
-    let dial = gate::outside(ui).dial;
+    let dial = gate::outside(ui, None)?.dial;
     for (chunk, rows) in texts.rows.chunks(AT_ONCE).enumerate() {
         let mut asked = tokio::task::JoinSet::new();
         for (at, row) in rows.iter().cloned().enumerate() {
@@ -186,7 +186,7 @@ async fn matches(guard: &Arc<Guard>, texts: &Texts, path: &Path, ui: &Ui) -> Res
 }
 
 fn measure(args: &Measure, ui: &Ui) -> Result {
-    let outside = gate::outside(ui);
+    let outside = gate::outside(ui, None)?;
     let wrong = |error: StartError| gate::wrong(&args.config, &error);
     let config = run::read(&args.config).map_err(wrong)?;
     let guard = config::guard_alone(&config, &args.guard, &*outside.environment, &*outside.open);

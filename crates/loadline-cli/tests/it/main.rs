@@ -4,7 +4,9 @@
 
 mod authority_folder;
 mod bad_input;
+mod contrib;
 mod gate_files;
+mod gate_serves;
 mod gate_upstreams;
 mod guards;
 mod help;
@@ -16,16 +18,10 @@ mod local;
 mod logs;
 mod measured;
 mod monitors;
-#[expect(dead_code, reason = "shared with the tests of `local`, which use all of it")]
-#[path = "../../../loadline-local/tests/it/network.rs"]
-mod network;
 mod policies;
 mod pulled;
 mod records;
 mod started;
 mod statistics;
 mod support;
-#[expect(dead_code, reason = "shared with the tests of `local`, which use all of it")]
-#[path = "../../../loadline-local/tests/it/tiny.rs"]
-mod tiny;
 mod witnesses;

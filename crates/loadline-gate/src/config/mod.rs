@@ -4,6 +4,7 @@
 
 mod guards;
 mod load;
+mod observe;
 mod read;
 mod watches;
 
@@ -19,7 +20,8 @@ use loadline_policy::policy::Stage;
 use crate::ledger::Keep;
 
 pub use guards::GuardConfig;
-pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, guard_alone, load};
+pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, guard_alone, load, witness_policy};
+pub use observe::{TraceConfig, WitnessConfig};
 pub use read::parse;
 pub use watches::{OnAlarm, WatchConfig, WatchedConfig};
 
@@ -49,6 +51,10 @@ pub struct Config {
     pub keys: FileRef,
     /// The folder of the audit log.
     pub audit: PathBuf,
+    /// Who cosigns the audit log.
+    pub witnesses: Option<WitnessConfig>,
+    /// Where traces go.
+    pub traces: Option<TraceConfig>,
     /// Which roles each stage is open to.
     pub roles: BTreeMap<Stage, BTreeSet<String>>,
     /// Where models are.

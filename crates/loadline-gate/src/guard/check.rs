@@ -1,7 +1,6 @@
 //! What is known as a whole goes through the guards: a request, and an answer that nothing has been passed on of.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -34,7 +33,7 @@ pub(crate) fn note(gate: &Gate, request: RequestId, guard: &Guard, did: Did) {
         Did::Refused | Did::Flagged => &gate.metrics.guard_matches,
         Did::FailedClosed | Did::FailedOpen => &gate.metrics.guard_failures,
     };
-    counter.fetch_add(1, Ordering::Relaxed);
+    counter.inc();
     let event = Event::Guard { request, guard: Arc::clone(&guard.name), side: guard.side, did };
     // The row is handed over at once; nobody waits until it is on the disk.
     drop(gate.base.audit.event(event));

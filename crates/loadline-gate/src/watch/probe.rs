@@ -30,10 +30,10 @@ impl Watcher {
     pub async fn probe(&self, gate: &Gate, watch: &Watch, model: &Arc<str>) {
         let What::Probe { suite, level, max_tokens, .. } = watch.what else { return };
         let snapshot = gate.snapshot();
-        if gate.ready().is_err() || snapshot.serves_all(model, gate.now()).is_err() {
+        let Some(served) = snapshot.models.get(model) else { return };
+        if gate.ready().is_err() || snapshot.allows(served, gate.now()).is_err() {
             return;
         }
-        let Some(served) = snapshot.models.get(model) else { return };
         let index = {
             let mut tracks = self.tracks();
             let name = (Arc::clone(&watch.name), Arc::clone(model));
@@ -136,8 +136,7 @@ async fn ask(
         let version = HeaderValue::from_static("2023-06-01");
         headers.insert(HeaderName::from_static("anthropic-version"), version);
     }
-    let outgoing =
-        Outgoing { path, headers, body, request, at: now, default_output_tokens: max_tokens };
+    let outgoing = Outgoing { path, headers, body, request, at: now, default_output_tokens: max_tokens };
     let got = async {
         let response = upstream.send(&*gate.base.dial, &outgoing, now.passed_ms).await.ok()?;
         let status = response.status();

@@ -159,7 +159,7 @@ fn a_cut_lets_the_beginning_pass_and_a_flag_everything() {
     assert_eq!(written(&streamed(&flag)), answer);
     assert_eq!(flag.chat(ASK).status, 200);
     assert_eq!(did(&flag), vec![("out".to_owned(), Side::Output, Did::Flagged); 2]);
-    assert!(flag.gate.metrics.text(&[]).contains("loadline_gate_guard_matches_total 2"));
+    assert!(flag.gate.metrics.text(&flag.gate).contains("loadline_gate_guard_matches_total 2"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod attacks;
 mod config;
 mod durable;
 mod guards;
+mod observe;
 mod proxy;
 mod residents;
 mod standing;
