@@ -128,6 +128,10 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         ticket.end(ending);
         return Err(refusal);
     }
+    if !permit.served.guards.input.is_empty() {
+        // What the guards took is time that the gate adds.
+        ticket.observed.note(|report, passed| report.times.sent = Some(passed));
+    }
     let body = ask.with_model(&body, &permit.served.upstream_model);
     let default_output_tokens = gate.limits.default_output_tokens;
     let outgoing = Outgoing { path: upstream, headers, body, request: id, at: now, default_output_tokens };

@@ -207,7 +207,7 @@ fn the_same_model_is_the_same_and_another_one_is_not() {
     assert!(none.code == 40 && none.stderr.contains("is no enrolment"), "{}", none.text());
 }
 
-/// Real models in this process, where they are here.
+/// Real models in this process, where they are here. Greedy, so that the answers are the same on every run.
 #[test]
 fn two_real_models_are_told_apart() {
     let (Some(gemma), Some(qwen)) = (
@@ -220,7 +220,7 @@ fn two_real_models_are_told_apart() {
     let (gemma, qwen) = (gemma.display(), qwen.display());
     sandbox
         .run(&format!(
-            "gate identity enroll gguf/{gemma} -o g.identity --prompts 5 --answers 4 --max-tokens 12"
+            "gate identity enroll gguf/{gemma} -o g.identity --prompts 5 --answers 4 --max-tokens 12 --temperature 0"
         ))
         .ok();
     let test = |model: &dyn std::fmt::Display| {
