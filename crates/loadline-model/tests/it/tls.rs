@@ -30,8 +30,8 @@ async fn server() -> (u16, String) {
             let (socket, _) = listener.accept().await.unwrap();
             // A client that does not trust the certificate ends here.
             let Ok(mut stream) = acceptor.accept(socket).await else { continue };
-            let count = stream.read(&mut [0; 4096]).await.unwrap();
-            assert!(count > 0);
+            // So does one that only connects.
+            let Ok(1..) = stream.read(&mut [0; 4096]).await else { continue };
             let body = r#"{"choices": [{"message": {"content": "in private"}, "finish_reason": "stop"}]}"#;
             let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             stream.write_all(reply.as_bytes()).await.unwrap();
