@@ -298,6 +298,8 @@ pub enum Method {
     SquareAndAdd,
     /// Hierarchical Beta posterior over clusters.
     HierarchicalBeta,
+    /// Order statistics around the median, exact binomial.
+    OrderStatistics,
 }
 
 impl Method {
@@ -335,6 +337,7 @@ impl Method {
             Self::WelchClustered => "Welch t, clustered",
             Self::SquareAndAdd => "square-and-add",
             Self::HierarchicalBeta => "hierarchical Beta",
+            Self::OrderStatistics => "order statistics",
         }
     }
 }

@@ -1,0 +1,10 @@
+//! Tests of the access programme: whole courses of applications, what is refused, what survives a crash.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+
+mod courses;
+mod durable;
+mod draws;
+mod golden;
+mod programmes;
+mod support;
