@@ -25,6 +25,10 @@ pub struct Book {
     pub cases: BTreeMap<String, Case>,
     /// The draws, by round.
     pub draws: BTreeMap<String, Arc<Draw>>,
+    /// SHA-256 of the public key of tokens.
+    pub token_key: Option<Digest>,
+    /// Tokens that were used, by nullifier.
+    pub spent: BTreeMap<Digest, Grant>,
     /// Who has applied in which round.
     identities: BTreeMap<(String, String), String>,
 }
@@ -46,6 +50,8 @@ pub struct Case {
     pub withdrawn: Option<Instant>,
     /// The key.
     pub grant: Option<Grant>,
+    /// The anonymous token that was issued in place of a key.
+    pub issued: Option<Issued>,
     /// What was reported.
     pub reports: Vec<Text>,
     /// Whether its texts are gone.
@@ -103,6 +109,17 @@ pub struct Grant {
     pub expires: Instant,
     /// When it was revoked.
     pub revoked: Option<Instant>,
+}
+
+/// An anonymous token that was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// When.
+    pub at: Instant,
+    /// SHA-256 of what was signed.
+    pub request: Digest,
+    /// The last moment of what it is good for.
+    pub expires: Instant,
 }
 
 /// How the places of a round were given.
@@ -178,6 +195,17 @@ impl Case {
         self.withdrawn.is_none() && self.decision().is_none()
     }
 
+    /// Until when the person holds something; none when nothing works any more.
+    pub fn holds_until(&self, now: Instant) -> Option<Instant> {
+        let granted = self.grant.as_ref().filter(|grant| grant.works(now)).map(|grant| grant.expires);
+        granted.or_else(|| self.issued.map(|issued| issued.expires).filter(|expires| *expires >= now))
+    }
+
+    /// Whether a key or a token was made for it.
+    pub fn has_grant(&self) -> bool {
+        self.grant.is_some() || self.issued.is_some()
+    }
+
     /// Whether it was accepted and not taken back.
     pub fn is_accepted(&self) -> bool {
         let accepted = self.decision().is_some_and(|decision| decision.verdict == Verdict::Accept);
@@ -200,14 +228,15 @@ impl Book {
 
     /// How an application stands at a moment.
     pub fn state(&self, case: &Case, now: Instant) -> State {
-        match (&case.grant, case.decision()) {
-            (Some(grant), _) if grant.works(now) => State::Granted,
-            (Some(_), _) => State::Ended,
-            (None, _) if case.withdrawn.is_some() => State::Withdrawn,
-            (None, None) if case.appealed.is_some() => State::InAppeal,
-            (None, None) => State::InReview,
-            (None, Some(Decision { verdict: Verdict::Reject, .. })) => State::Rejected,
-            (None, Some(_)) => match self.draws.get(&case.applied.round) {
+        if case.has_grant() {
+            return if case.holds_until(now).is_some() { State::Granted } else { State::Ended };
+        }
+        match case.decision() {
+            _ if case.withdrawn.is_some() => State::Withdrawn,
+            None if case.appealed.is_some() => State::InAppeal,
+            None => State::InReview,
+            Some(Decision { verdict: Verdict::Reject, .. }) => State::Rejected,
+            Some(_) => match self.draws.get(&case.applied.round) {
                 None => State::Accepted,
                 Some(draw) if self.has_place(draw, &case.applied.application) => State::Admitted,
                 Some(_) => State::Waitlisted,
@@ -240,6 +269,13 @@ impl Book {
         match row {
             Row::Founded { .. } | Row::Recovered { .. } => {}
             Row::Changed { digest, .. } => self.digest = Some(*digest),
+            Row::TokenKey { key, .. } => self.token_key = Some(*key),
+            Row::Spent { at, nullifier, key, expires, .. } => {
+                let grant = Grant { at: *at, key: key.clone(), expires: *expires, revoked: None };
+                if self.spent.insert(*nullifier, grant).is_some() {
+                    return Err("a token is used twice".to_owned());
+                }
+            }
             Row::Applied(applied) => self.applied(applied)?,
             Row::Drawn { at, round, places, checkpoint, beacon, order } => {
                 let draw = Draw {
@@ -258,6 +294,7 @@ impl Book {
             | Row::Appealed { application, .. }
             | Row::Withdrawn { application, .. }
             | Row::Granted { application, .. }
+            | Row::Issued { application, .. }
             | Row::Revoked { application, .. }
             | Row::Reported { application, .. }
             | Row::Erased { application, .. } => {
@@ -270,7 +307,8 @@ impl Book {
 
     fn applied(&mut self, applied: &Applied) -> Result<(), String> {
         let who = (applied.round.clone(), applied.identity.clone());
-        if self.cases.contains_key(&applied.application) || self.identities.insert(who, applied.application.clone()).is_some()
+        if self.cases.contains_key(&applied.application)
+            || self.identities.insert(who, applied.application.clone()).is_some()
         {
             return Err("somebody applies twice in a round".to_owned());
         }
@@ -282,6 +320,7 @@ impl Book {
             decided_on_appeal: None,
             withdrawn: None,
             grant: None,
+            issued: None,
             reports: Vec::new(),
             erased: false,
         };
@@ -291,7 +330,8 @@ impl Book {
 
     fn drawn(&mut self, round: &str, draw: Draw) -> Result<(), String> {
         let drawn: BTreeSet<&String> = draw.order.iter().collect();
-        let accepted = self.cases.iter().filter(|(_, case)| case.applied.round == round && case.is_accepted());
+        let accepted =
+            self.cases.iter().filter(|(_, case)| case.applied.round == round && case.is_accepted());
         if drawn.len() != draw.order.len() || !accepted.map(|(id, _)| id).eq(drawn) {
             return Err("the draw is not over the accepted applications".to_owned());
         }
@@ -327,23 +367,29 @@ impl Case {
                 self.appealed = Some(Appeal { text, first_seat: self.seats.len() });
             }
             Row::Withdrawn { at, .. } => {
-                if self.withdrawn.is_some() || self.grant.is_some() {
+                if self.withdrawn.is_some() || self.has_grant() {
                     return Err("taken back where it cannot be".to_owned());
                 }
                 self.withdrawn = Some(*at);
             }
             Row::Granted { at, key, expires, .. } => {
-                if !self.is_accepted() || self.grant.is_some() {
+                if !self.is_accepted() || self.has_grant() {
                     return Err("a key for an application that cannot have one".to_owned());
                 }
                 self.grant = Some(Grant { at: *at, key: key.clone(), expires: *expires, revoked: None });
+            }
+            Row::Issued { at, request, expires, .. } => {
+                if !self.is_accepted() || self.has_grant() || !self.applied.basis.is_verified() {
+                    return Err("a token for an application that cannot have one".to_owned());
+                }
+                self.issued = Some(Issued { at: *at, request: *request, expires: *expires });
             }
             Row::Revoked { at, .. } => {
                 let grant = self.grant.as_mut().filter(|grant| grant.revoked.is_none());
                 grant.ok_or("no key to revoke")?.revoked = Some(*at);
             }
             Row::Reported { at, content, .. } => {
-                if self.grant.is_none() || self.reports.len() >= MAX_REPORTS {
+                if !self.has_grant() || self.reports.len() >= MAX_REPORTS {
                     return Err("a report about nothing, or one too many".to_owned());
                 }
                 self.reports.push(Text { at: *at, content: Arc::new(content.clone()) });
@@ -351,7 +397,7 @@ impl Case {
             Row::Erased { at, .. } => {
                 self.erased = true;
                 // Without its texts nobody can review it, and nobody can claim for it.
-                if self.grant.is_none() {
+                if !self.has_grant() {
                     self.withdrawn.get_or_insert(*at);
                 }
             }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod grants;
+mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use loadline_trust::{Envelope, PublicKey};
 
 use crate::book::{Case, MAX_APPLICATIONS, MAX_REPORTS, State};
 use crate::figures::Figures;
+use crate::identity::IssuerKeys;
 use crate::lottery::{self, Lottery, MAX_BEACON_CHARS};
 use crate::panel;
 use crate::programme::{KeyIdentity, Programme, Reviewer, related};
@@ -21,14 +23,18 @@ use crate::refusal::{Code, Refusal};
 use crate::request::{APPLICATION_TYPE, Act, Application, MAX_REQUEST_BYTES, REQUEST_TYPE, Request, Verdict};
 use crate::rows::{Applied, Basis, Row, Sealed};
 use crate::store::{Store, StoreError};
+use crate::token::IssuerKey;
 
 pub use answers::{Queue, Reply, Status, Waiting};
 pub use grants::{Granted, quota};
+pub use tokens::{Redeemed, TokenAnswer, token_quota};
 
 /// A programme that is open for business.
 pub struct Desk {
     programme: Programme,
     store: Store,
+    issuers: IssuerKeys,
+    tokens: Option<IssuerKey>,
 }
 
 /// Who applies: on what that rests, and what the digest is over.
@@ -56,7 +62,9 @@ impl Desk {
     ) -> Result<Self, StoreError> {
         let (dir, name) = (programme.state.clone(), programme.name.clone());
         let store = Store::found(disk, &dir, &name, programme.digest, now, random)?;
-        Ok(Self { programme, store })
+        let mut desk = Self { programme, store, issuers: IssuerKeys::default(), tokens: None };
+        desk.open_tokens(now)?;
+        Ok(desk)
     }
 
     /// Opens a programme, and does what was left to do.
@@ -71,7 +79,8 @@ impl Desk {
     ) -> Result<(Self, Option<Cut>), StoreError> {
         let (dir, name) = (programme.state.clone(), programme.name.clone());
         let (store, cut) = Store::open(disk, &dir, &name, now, random)?;
-        let mut desk = Self { programme, store };
+        let mut desk = Self { programme, store, issuers: IssuerKeys::default(), tokens: None };
+        desk.open_tokens(now)?;
         if desk.store.book().digest != Some(desk.programme.digest) {
             desk.store.add(&[Row::Changed { at: now, digest: desk.programme.digest }])?;
         }
@@ -94,6 +103,14 @@ impl Desk {
         &self.programme.state
     }
 
+    /// Takes the keys of an issuer of ID tokens in.
+    ///
+    /// # Errors
+    /// In words, when they are no set of keys (JWKS).
+    pub fn learn(&mut self, issuer: &str, jwks: &[u8]) -> Result<(), String> {
+        self.issuers.learn(issuer, jwks)
+    }
+
     /// The figures.
     pub fn figures(&self, now: Instant) -> Figures {
         Figures::of(self.store.book(), &self.programme, now)
@@ -105,7 +122,8 @@ impl Desk {
     /// Why it is not done.
     pub fn take(&mut self, bytes: &[u8], now: Instant) -> Result<Reply, Refusal> {
         if bytes.len() > MAX_REQUEST_BYTES {
-            let message = format!("the request has {} bytes; at most {MAX_REQUEST_BYTES} are read", bytes.len());
+            let message =
+                format!("the request has {} bytes; at most {MAX_REQUEST_BYTES} are read", bytes.len());
             return Err(Refusal::new(Code::BadRequest, message).hint("write less"));
         }
         let envelope = Envelope::parse(bytes).map_err(|error| Refusal::envelope(&error))?;
@@ -124,7 +142,7 @@ impl Desk {
         let application = Application::read(envelope)?;
         application.check(&self.programme, now)?;
         let round = self.programme.open_round(now).ok_or_else(|| self.no_round(now))?.name.clone();
-        let who = self.who(&application)?;
+        let who = self.who(&application, now)?;
         if let Some(case) = self.store.book().of_identity(&round, &who.identity) {
             // Who sends the same again has not got the answer.
             let id = case.applied.application.clone();
@@ -164,12 +182,21 @@ impl Desk {
         Refusal::new(Code::RoundClosed, "no round takes applications now").hint(hint)
     }
 
-    fn who(&self, application: &Application) -> Result<Who, Refusal> {
-        if application.id_token.is_some() {
-            return Err(Refusal::new(Code::IdentityRefused, "this programme trusts no issuer of ID tokens")
-                .hint("apply without one"));
-        }
+    fn who(&self, application: &Application, now: Instant) -> Result<Who, Refusal> {
         let key = application.key.id();
+        if let Some(token) = &application.id_token {
+            if self.programme.issuers.is_empty() {
+                return Err(Refusal::new(
+                    Code::IdentityRefused,
+                    "this programme trusts no issuer of ID tokens",
+                )
+                .hint("apply without one"));
+            }
+            let (issuers, nonce) = (&self.programme.issuers, key.to_string());
+            let who = self.issuers.check(token, issuers, &nonce, &application.affiliation, now)?;
+            let identity = self.store.identity(&["issuer", &who.issuer, &who.subject]);
+            return Ok(Who { basis: who.basis, identity });
+        }
         let listed = self.programme.listed.iter().any(|listed| listed.id() == key);
         let basis = match self.programme.identity {
             KeyIdentity::Any if !listed => Basis::Key,
@@ -189,10 +216,20 @@ impl Desk {
             reviewer.key.id() == application.key.id()
                 || domains.any(|domain| related(domain, &application.affiliation))
         };
-        self.programme.reviewers.iter().filter(conflicted).map(|reviewer| reviewer.name().to_owned()).collect()
+        self.programme
+            .reviewers
+            .iter()
+            .filter(conflicted)
+            .map(|reviewer| reviewer.name().to_owned())
+            .collect()
     }
 
-    fn applicant_asks(&mut self, envelope: &Envelope, request: &Request, now: Instant) -> Result<Reply, Refusal> {
+    fn applicant_asks(
+        &mut self,
+        envelope: &Envelope,
+        request: &Request,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
         let id = request.application.clone().ok_or_else(Refusal::unknown)?;
         let key = self.applicant_key(&id).ok_or_else(Refusal::unknown)?;
         if !envelope.claimed().eq([key.id()]) {
@@ -202,6 +239,7 @@ impl Desk {
         let row = match &request.act {
             Act::Status => return Ok(Reply::Status(Box::new(self.status(&id, now)?))),
             Act::Claim => return Ok(Reply::Key(Box::new(self.grant(&id, now)?))),
+            Act::Token(asked) => return Ok(Reply::Token(self.issue_token(&id, asked, now)?)),
             Act::Withdraw => self.withdraw(&id, now)?,
             Act::Appeal(_) => self.appeal(&id, envelope, now)?,
             Act::Report(_) => self.report(&id, envelope, now)?,
@@ -213,7 +251,7 @@ impl Desk {
 
     fn withdraw(&self, id: &str, at: Instant) -> Result<Row, Refusal> {
         let case = self.case(id)?;
-        if case.withdrawn.is_some() || case.grant.is_some() {
+        if case.withdrawn.is_some() || case.has_grant() {
             return Err(Refusal::moment("it was taken back already, or has its key"));
         }
         Ok(Row::Withdrawn { at, application: id.to_owned() })
@@ -234,7 +272,7 @@ impl Desk {
 
     fn report(&self, id: &str, envelope: &Envelope, at: Instant) -> Result<Row, Refusal> {
         let case = self.case(id)?;
-        if case.grant.is_none() || case.reports.len() >= MAX_REPORTS {
+        if !case.has_grant() || case.reports.len() >= MAX_REPORTS {
             let message = format!("reports are about what a key was used for, and at most {MAX_REPORTS}");
             return Err(Refusal::moment(message));
         }
@@ -242,7 +280,12 @@ impl Desk {
         Ok(Row::Reported { at, application: id.to_owned(), content: self.seal(id, &what, envelope)? })
     }
 
-    fn reviewer_asks(&mut self, envelope: &Envelope, request: &Request, now: Instant) -> Result<Reply, Refusal> {
+    fn reviewer_asks(
+        &mut self,
+        envelope: &Envelope,
+        request: &Request,
+        now: Instant,
+    ) -> Result<Reply, Refusal> {
         let claimed: Vec<_> = envelope.claimed().collect();
         let reviewer = self.programme.reviewers.iter().find(|reviewer| claimed == [reviewer.key.id()]);
         let reviewer = reviewer.ok_or_else(|| {
@@ -259,9 +302,17 @@ impl Desk {
         Ok(Reply::Queue(self.queue(&reviewer, now)))
     }
 
-    fn seat(&self, id: &str, name: &str, act: &Act, envelope: &Envelope, at: Instant) -> Result<Row, Refusal> {
+    fn seat(
+        &self,
+        id: &str,
+        name: &str,
+        act: &Act,
+        envelope: &Envelope,
+        at: Instant,
+    ) -> Result<Row, Refusal> {
         let case = self.case(id)?;
-        let asked = case.panel().iter().any(|seat| seat.reviewer == name && !seat.recused && seat.review.is_none());
+        let asked =
+            case.panel().iter().any(|seat| seat.reviewer == name && !seat.recused && seat.review.is_none());
         if !asked || !case.is_in_review() {
             return Err(Refusal::moment("you are not asked for a review of this application")
                 .hint("`loadline access queue` shows what waits for you"));
@@ -322,12 +373,18 @@ impl Desk {
             }
         }
         if open > 0 {
-            return Err(Refusal::new(Code::WrongMoment, format!("{open} applications of it are not decided"))
-                .hint("`loadline access figures` shows what is overdue"));
+            return Err(Refusal::new(
+                Code::WrongMoment,
+                format!("{open} applications of it are not decided"),
+            )
+            .hint("`loadline access figures` shows what is overdue"));
         }
         if let Some(until) = until.filter(|until| *until >= now) {
-            return Err(Refusal::new(Code::WrongMoment, format!("a rejection can be appealed against until {until}"))
-                .hint("draw after that"));
+            return Err(Refusal::new(
+                Code::WrongMoment,
+                format!("a rejection can be appealed against until {until}"),
+            )
+            .hint("draw after that"));
         }
         Ok(round.places as u64)
     }
@@ -338,11 +395,15 @@ impl Desk {
             (Some(announced), None) => {
                 wrong("the programme announced a public randomness, and its value is missing", announced)
             }
-            (None, Some(_)) => {
-                wrong("the programme announced no public randomness", "leave it out: it was not promised before")
-            }
+            (None, Some(_)) => wrong(
+                "the programme announced no public randomness",
+                "leave it out: it was not promised before",
+            ),
             (_, Some(value)) if value.is_empty() || value.len() > MAX_BEACON_CHARS || !value.is_ascii() => {
-                wrong("this is no value of a public randomness", "give it as the beacon publishes it, such as 64 hexadecimal digits")
+                wrong(
+                    "this is no value of a public randomness",
+                    "give it as the beacon publishes it, such as 64 hexadecimal digits",
+                )
             }
             _ => Ok(()),
         }
@@ -367,7 +428,9 @@ impl Desk {
     pub fn erase(&mut self, id: &str, now: Instant) -> Result<(), Refusal> {
         let case = self.case(id)?;
         if self.store.book().state(case, now) == State::Granted {
-            return Err(Refusal::moment("its key still works").hint("revoke it first: `loadline access revoke`"));
+            return Err(
+                Refusal::moment("its key still works").hint("revoke it first: `loadline access revoke`")
+            );
         }
         if !case.erased {
             self.store.erase(id, now)?;

@@ -25,6 +25,8 @@ pub struct Figures {
     pub at: Instant,
     /// All rounds together.
     pub total: Counts,
+    /// Anonymous tokens that were used.
+    pub tokens_used: u64,
     /// Each round.
     pub rounds: Vec<(String, Counts)>,
     /// Of the applications with a first decision, the share that was accepted by it.
@@ -52,8 +54,10 @@ pub struct Counts {
     pub appeals: u64,
     /// Accepted on appeal.
     pub overturned: u64,
-    /// Got a key.
+    /// Got a key, or an anonymous token.
     pub granted: u64,
+    /// Of those, how many got a token.
+    pub tokens: u64,
     /// Of those, how many are over.
     pub ended: u64,
     /// Of those with a key, how many reported what came of it.
@@ -65,8 +69,7 @@ pub fn is_overdue(case: &Case, programme: &Programme, now: Instant) -> bool {
     let waits = case.panel().iter().filter(|seat| !seat.recused && seat.review.is_none());
     let mut waits = waits.peekable();
     let nobody = waits.peek().is_none();
-    case.is_in_review()
-        && (nobody || waits.any(|seat| seat.assigned.plus_days(programme.review_days) < now))
+    case.is_in_review() && (nobody || waits.any(|seat| seat.assigned.plus_days(programme.review_days) < now))
 }
 
 impl Figures {
@@ -98,6 +101,7 @@ impl Figures {
             programme: programme.name.clone(),
             at: now,
             total,
+            tokens_used: book.spent.len() as u64,
             rounds,
             acceptance: Proportion::new(accepted, firsts).ok().map(|share| share.wilson(Level::P95)),
             decision_days,
@@ -123,7 +127,8 @@ impl Counts {
         self.appeals += u64::from(case.appealed.is_some());
         let overturned = |decision: crate::book::Decision| decision.verdict == Verdict::Accept;
         self.overturned += u64::from(case.decided_on_appeal.is_some_and(overturned));
-        self.granted += u64::from(case.grant.is_some());
+        self.granted += u64::from(case.has_grant());
+        self.tokens += u64::from(case.issued.is_some());
         self.reported += u64::from(!case.reports.is_empty());
     }
 }

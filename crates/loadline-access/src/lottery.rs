@@ -103,7 +103,9 @@ impl Lottery {
             return Err(format!("the checkpoint is of the log `{}`", one_line(checkpoint.origin(), 80)));
         }
         if self.announced.is_some() != self.beacon.is_some() {
-            return Err("a public randomness was announced, and its value is not given, or the other way".to_owned());
+            return Err(
+                "a public randomness was announced, and its value is not given, or the other way".to_owned()
+            );
         }
         let mut ids = self.order.clone();
         ids.sort();

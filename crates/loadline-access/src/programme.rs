@@ -47,6 +47,10 @@ pub struct Programme {
     pub identity: KeyIdentity,
     /// Keys that somebody vouched for.
     pub listed: Vec<PublicKey>,
+    /// Who else vouches for people.
+    pub issuers: Vec<Issuer>,
+    /// What anonymous tokens are good for; there are none without it.
+    pub tokens: Option<Level>,
     /// When applications are taken, and how many places there are.
     pub rounds: Vec<Round>,
     /// What can be asked for.
@@ -80,6 +84,17 @@ impl Named for KeyIdentity {
             Self::None => "none",
         }
     }
+}
+
+/// Who vouches for people: an issuer of ID tokens (OpenID Connect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Its URL, as `iss` has it.
+    pub url: String,
+    /// This programme's name there, as `aud` has it.
+    pub audience: String,
+    /// A file with its keys (JWKS); without one they are fetched from it.
+    pub jwks: Option<PathBuf>,
 }
 
 /// When applications are taken, and how many places there are.
@@ -170,13 +185,21 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Programme {
         root.problem("listen", message, "an IP address and a port, such as `127.0.0.1:8040`");
         SocketAddr::from(([127, 0, 0, 1], 0))
     });
-    let reviewers: Vec<_> = root.tables("reviewer").iter().filter_map(|table| reviewer(table, folder)).collect();
-    let levels: Vec<_> = root.tables("level").iter().map(level).collect();
+    let reviewers: Vec<_> =
+        root.tables("reviewer").iter().filter_map(|table| reviewer(table, folder)).collect();
+    let levels: Vec<_> = root.tables("level").iter().map(|table| level(table, table.name("name"))).collect();
+    let issuers: Vec<_> = root.tables("issuer").iter().map(|table| issuer(table, folder)).collect();
+    unique(root, "issuer", issuers.iter().map(|issuer| issuer.url.as_str()));
+    let tokens = root.table_if("tokens").map(|table| level(&table, "tokens".to_owned()));
     let rounds: Vec<_> = root.tables("round").iter().map(round).collect();
     let agree = usize::try_from(root.count_if("agree", 1, 9).unwrap_or(2)).unwrap_or(2);
     if reviewers.len() < agree {
         let message = format!("{} reviewers, and {agree} must agree", reviewers.len());
-        root.problem("reviewer", message, "add reviewers, some more for conflicts, third opinions and appeals");
+        root.problem(
+            "reviewer",
+            message,
+            "add reviewers, some more for conflicts, third opinions and appeals",
+        );
     }
     unique(root, "reviewer", reviewers.iter().map(Reviewer::name));
     unique(root, "level", levels.iter().map(|level| level.name.as_str()));
@@ -208,6 +231,8 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Programme {
         requests_per_minute: root.count_if("requests_per_minute", 1, 1_000_000).unwrap_or(120),
         identity,
         listed,
+        issuers,
+        tokens,
         rounds,
         levels,
         reviewers,
@@ -281,9 +306,21 @@ fn instant(table: &Reader<'_, '_>, key: &'static str) -> Instant {
     })
 }
 
-fn level(table: &Reader<'_, '_>) -> Level {
+fn issuer(table: &Reader<'_, '_>, folder: &Path) -> Issuer {
+    let url = table.text("url");
+    let near = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
+    let private = near.iter().any(|start| url.starts_with(start));
+    if !url.is_empty() && !url.starts_with("https://") && !private {
+        let message = format!("`{}` is not an issuer", one_line(&url, 60));
+        table.problem("url", message, "the issuer's URL as its tokens have it, with `https://`");
+    }
+    let jwks = table.text_if("jwks").map(|path| folder.join(path));
+    Issuer { url, audience: table.text("audience"), jwks }
+}
+
+fn level(table: &Reader<'_, '_>, name: String) -> Level {
     Level {
-        name: table.name("name"),
+        name,
         stages: table.choices("stages"),
         models: table.texts("models"),
         days: table.count("days", 1, MOST_DAYS),

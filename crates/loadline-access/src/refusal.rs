@@ -23,6 +23,8 @@ pub enum Code {
     Unknown,
     /// The application does not stand so that this could be done.
     WrongMoment,
+    /// The token was used.
+    Spent,
     /// The programme takes no more.
     Full,
     /// The programme cannot keep what it is told, or its files are damaged.
@@ -36,7 +38,7 @@ impl Code {
             Self::BadRequest | Self::NotFresh => 400,
             Self::NotSigned | Self::IdentityRefused => 403,
             Self::Unknown => 404,
-            Self::RoundClosed | Self::AlreadyApplied | Self::WrongMoment => 409,
+            Self::RoundClosed | Self::AlreadyApplied | Self::WrongMoment | Self::Spent => 409,
             Self::Full => 429,
             Self::Unavailable => 503,
         }
@@ -53,6 +55,7 @@ impl Code {
             Self::AlreadyApplied => "already_applied",
             Self::Unknown => "unknown",
             Self::WrongMoment => "wrong_moment",
+            Self::Spent => "spent",
             Self::Full => "full",
             Self::Unavailable => "unavailable",
         }

@@ -77,6 +77,8 @@ pub enum Act {
     Report(String),
     /// Applicant: the key that was granted.
     Claim,
+    /// Applicant: an anonymous token instead of the key; a request for one (RFC 9578), as base64.
+    Token(String),
     /// Reviewer: what waits for me?
     Queue,
     /// Reviewer: a verdict, with the reason that the applicant gets.
@@ -153,13 +155,15 @@ impl Application {
             return Err(Refusal::new(Code::BadRequest, "`affiliation` is not a domain")
                 .hint("the domain of your institution in lower case, such as `uni.example`"));
         }
-        let known = || programme.levels.iter().map(|level| level.name.as_str()).collect::<Vec<_>>().join(", ");
+        let known =
+            || programme.levels.iter().map(|level| level.name.as_str()).collect::<Vec<_>>().join(", ");
         let level = programme.level(&self.level).ok_or_else(|| {
             Refusal::new(Code::BadRequest, "there is no such level of access")
                 .hint(format!("one of {}", known()))
         })?;
         if self.days == 0 || self.days > level.days {
-            let message = format!("`days` is {}: `{}` is given for 1 to {}", self.days, level.name, level.days);
+            let message =
+                format!("`days` is {}: `{}` is given for 1 to {}", self.days, level.name, level.days);
             return Err(Refusal::new(Code::BadRequest, message).hint("ask for a shorter term"));
         }
         Ok(())
@@ -178,7 +182,8 @@ impl Request {
                 check_text("text", text, MAX_TEXT_BYTES)
             }
             Act::Review { reason, .. } => check_text("reason", reason, MAX_TEXT_BYTES),
-            Act::Status | Act::Withdraw | Act::Claim | Act::Queue => Ok(()),
+            // A request for a token has one length, and is looked at where tokens are made.
+            Act::Status | Act::Withdraw | Act::Claim | Act::Queue | Act::Token(_) => Ok(()),
         }
     }
 }

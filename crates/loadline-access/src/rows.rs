@@ -125,6 +125,37 @@ pub enum Row {
         /// The last moment it works.
         expires: Instant,
     },
+    /// The key of anonymous tokens was made.
+    TokenKey {
+        /// When.
+        at: Instant,
+        /// SHA-256 of the public key.
+        key: Digest,
+    },
+    /// An anonymous token was issued for an application, instead of a key.
+    Issued {
+        /// When.
+        at: Instant,
+        /// Which application.
+        application: String,
+        /// SHA-256 of what was signed, which nobody could see into.
+        request: Digest,
+        /// The last moment of what any token of the round is good for.
+        expires: Instant,
+    },
+    /// A token was used. Nothing says of which application.
+    Spent {
+        /// When.
+        at: Instant,
+        /// The token's nullifier.
+        nullifier: Digest,
+        /// The round it is of.
+        round: String,
+        /// The key's id in the gate's file.
+        key: String,
+        /// The last moment it works.
+        expires: Instant,
+    },
     /// The key was revoked.
     Revoked {
         /// When.

@@ -22,6 +22,8 @@ use crate::rows::{Row, Sealed};
 
 /// The file of the key under which identities are digested.
 pub const IDENTITY_KEY: &str = "identity.key";
+/// The file of the key that signs anonymous tokens (PKCS #8, DER).
+pub const TOKEN_KEY: &str = "token.key";
 
 /// Why a programme's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,9 @@ pub enum StoreError {
     /// The log or a file beside it is damaged, or the disk refuses.
     #[error(transparent)]
     Log(#[from] AuditOpenError),
+    /// The key of anonymous tokens.
+    #[error("the key of anonymous tokens: {0}")]
+    TokenKey(String),
     /// No randomness.
     #[error("no random bytes: {0}")]
     Random(#[source] std::io::Error),
@@ -74,6 +79,9 @@ impl StoreError {
                 "`loadline access serve` may be running: send requests to its URL, or end it first".to_owned()
             }
             Self::Log(error) => error.hint(),
+            Self::TokenKey(_) => {
+                "restore `token.key` from a copy: what was issued is worth nothing without it".to_owned()
+            }
             Self::Random(_) => "the system must give random bytes: try again".to_owned(),
             Self::Contradiction(_) => "nothing was written; report this with the command".to_owned(),
             Self::Stopped => "see that the disk has room and is whole, and start again".to_owned(),
@@ -215,6 +223,19 @@ impl Store {
         signer::sign(&self.key, self.log.mark()).map_err(StoreError::Contradiction)
     }
 
+    /// The key of anonymous tokens, where there is one.
+    pub(crate) fn read_token_key(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let path = self.dir.join(TOKEN_KEY);
+        let read = loadline_gate::disk::read(&path, 8 << 10);
+        let read = read.map_err(|source| RecordError::Io { action: "read", path, source })?;
+        Ok(read.map(Zeroizing::new))
+    }
+
+    /// Keeps it, durable, for this user only to read.
+    pub(crate) fn write_token_key(&self, der: &[u8]) -> Result<(), StoreError> {
+        Ok(write_private(self.disk.as_ref(), &self.dir, TOKEN_KEY, der)?)
+    }
+
     /// Who somebody is, as the log has it: a digest that says nothing without the key in this folder.
     pub fn identity(&self, parts: &[&str]) -> String {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104)")]
@@ -272,8 +293,10 @@ impl Store {
 
 /// Whether a folder has a programme.
 fn has_programme(disk: &dyn Disk, dir: &Path) -> Result<bool, StoreError> {
-    let there = disk.exists(dir).map_err(|source| {
-        RecordError::Io { action: "look for", path: dir.to_path_buf(), source }
+    let there = disk.exists(dir).map_err(|source| RecordError::Io {
+        action: "look for",
+        path: dir.to_path_buf(),
+        source,
     })?;
     Ok(there && endless::has_log(disk, dir)?)
 }

@@ -11,13 +11,13 @@ use loadline_gate::audit::rows::Row as AuditRow;
 use loadline_gate::ledger::Account;
 use serde::Serialize;
 
-use crate::book::Book;
-use crate::desk::quota;
+use crate::book::{Book, Grant};
+use crate::desk::{quota, token_quota};
 
 /// What one grant has used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Used {
-    /// The application.
+    /// The application, or the token by its nullifier.
     pub grant: String,
     /// The key.
     pub key: String,
@@ -40,15 +40,17 @@ pub fn of(disk: &dyn Disk, audit: &Path, book: &Book, now: Instant) -> Result<Ve
         accounts.apply(row.number, row.begins_segment, &AuditRow::parse(row.payload)?)
     })?;
     let granted = book.cases.iter().filter_map(|(id, case)| Some((id, case, case.grant.as_ref()?)));
-    let used = granted.map(|(id, case, grant)| {
-        let account = Account::quota(&quota(id));
+    let line = |name: String, grant: &Grant, reports: usize| {
+        let account = Account::quota(&name);
         Used {
-            grant: id.clone(),
             key: grant.key.clone(),
             works: grant.works(now),
             tokens: accounts.accounts.get(account.name()).map_or(0, |usage| usage.term_tokens),
-            reports: case.reports.len() as u64,
+            reports: reports as u64,
+            grant: name,
         }
-    });
-    Ok(used.collect())
+    };
+    let granted = granted.map(|(id, case, grant)| line(quota(id), grant, case.reports.len()));
+    let anonymous = book.spent.iter().map(|(nullifier, grant)| line(token_quota(nullifier), grant, 0));
+    Ok(granted.chain(anonymous).collect())
 }

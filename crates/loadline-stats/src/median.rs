@@ -41,11 +41,13 @@ fn rank(n: usize, tail: f64) -> usize {
     // An even number of trials has one weight in the middle, an odd one two.
     let total = if n % 2 == 0 { 2.0 * half + 1.0 } else { 2.0 * (half + 1.0) };
     let mut sum = 0.0;
-    below.iter().take_while(|weight| {
-        sum += **weight / total;
-        sum <= tail
-    })
-    .count()
+    below
+        .iter()
+        .take_while(|weight| {
+            sum += **weight / total;
+            sum <= tail
+        })
+        .count()
 }
 
 #[cfg(test)]
@@ -55,7 +57,9 @@ mod tests {
     #[test]
     fn ranks_are_those_of_the_published_table() {
         // Conover, Practical Nonparametric Statistics; also R's `qbinom(0.025, n, 0.5)`.
-        for (n, expected) in [(5, 0), (6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18), (100, 40)] {
+        for (n, expected) in
+            [(5, 0), (6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (25, 8), (50, 18), (100, 40)]
+        {
             assert_eq!(rank(n, 0.025), expected, "n = {n}");
         }
         assert_eq!(rank(20_000, 0.025), 9_861);
@@ -65,7 +69,10 @@ mod tests {
     fn a_median_has_its_interval_or_says_that_it_knows_none() {
         let ten: Vec<f64> = (1..=10).rev().map(f64::from).collect();
         let estimate = median(&ten, Level::P95).unwrap();
-        assert_eq!((estimate.point, estimate.interval.lo, estimate.interval.hi, estimate.n), (5.5, 2.0, 9.0, 10));
+        assert_eq!(
+            (estimate.point, estimate.interval.lo, estimate.interval.hi, estimate.n),
+            (5.5, 2.0, 9.0, 10)
+        );
         let few = median(&[3.0, 1.0, 2.0], Level::P95).unwrap();
         assert_eq!((few.point, few.interval.hi), (2.0, f64::INFINITY));
         assert!(median(&[], Level::P95).is_err() && median(&[f64::NAN], Level::P95).is_err());

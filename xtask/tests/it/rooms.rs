@@ -78,6 +78,7 @@ fn heavy_dependencies_stand_behind_their_door() {
         // Tensors are `local`'s own code.
         (&["candle-core", "gemm", "ndarray", "tch", "ort"], &[]),
         (&["tokio"], &["measure", "model", "gate", "access", "cli", "testkit"]),
+        (&["jsonwebtoken", "blind-rsa-signatures", "rsa"], &["access", "cli"]),
         (&["clap", "indicatif"], &["cli"]),
         (&["age", "rpassword"], &["cli"]),
     ];

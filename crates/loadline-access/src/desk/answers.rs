@@ -3,7 +3,7 @@
 use loadline_core::Instant;
 use serde::Serialize;
 
-use super::{Desk, Granted};
+use super::{Desk, Granted, TokenAnswer};
 use crate::book::{Case, State};
 use crate::figures::is_overdue;
 use crate::refusal::Refusal;
@@ -20,6 +20,8 @@ pub enum Reply {
     Queue(Queue),
     /// A key, shown once.
     Key(Box<Granted>),
+    /// What an anonymous token is made from.
+    Token(TokenAnswer),
 }
 
 /// How an application stands: for whoever sent it.
@@ -114,7 +116,11 @@ impl Desk {
             reasons: decision.map(|decision| self.reasons(id, case, decision.verdict)).unwrap_or_default(),
             appeal_until: appealable.map(|decision| decision.at.plus_days(self.programme.appeal_days)),
             key: case.grant.as_ref().map(|grant| grant.key.clone()),
-            expires: case.grant.as_ref().map(|grant| grant.expires),
+            expires: case
+                .grant
+                .as_ref()
+                .map(|grant| grant.expires)
+                .or(case.issued.map(|issued| issued.expires)),
         })
     }
 

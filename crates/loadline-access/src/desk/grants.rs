@@ -24,7 +24,7 @@ pub struct Granted {
 }
 
 /// The one place where a key becomes text: the answer to whoever it was granted to.
-fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
 
@@ -49,6 +49,9 @@ impl Desk {
         let case = self.case(id)?;
         match self.store.book().state(case, now) {
             State::Admitted => {}
+            State::Granted if case.issued.is_some() => {
+                return Err(Refusal::moment("a token was issued for it instead of a key"));
+            }
             State::Granted => {
                 let hint = "whoever runs the gate can put another in its place: `loadline gate key rotate`";
                 return Err(Refusal::moment("its key was shown, and is shown once").hint(hint));
@@ -57,11 +60,7 @@ impl Desk {
             state => return Err(Refusal::moment(format!("it is `{}`", state.word()))),
         }
         let applied = std::sync::Arc::clone(&case.applied);
-        let others = self.store.book().cases.values().filter(|other| other.applied.identity == applied.identity);
-        if let Some(grant) = others.filter_map(|other| other.grant.as_ref()).find(|grant| grant.works(now)) {
-            let message = format!("you hold key {} until {}", grant.key, grant.expires);
-            return Err(Refusal::moment(message).hint("one person has one quota: claim this one after that"));
-        }
+        self.holds_nothing(&applied.identity, now)?;
         let level = self.programme.level(&applied.level).cloned().ok_or_else(|| {
             Refusal::moment(format!("the programme has no level `{}` any more", applied.level))
         })?;
@@ -79,6 +78,17 @@ impl Desk {
         let row = Row::Granted { at: now, application: id.to_owned(), key: key.clone(), expires };
         self.commit(row, now)?;
         Ok(Granted { application: id.to_owned(), secret, key, expires })
+    }
+
+    /// One person has one quota at a time.
+    pub(super) fn holds_nothing(&self, identity: &str, now: Instant) -> Result<(), Refusal> {
+        let cases = self.store.book().cases.values();
+        let mut others = cases.filter(|other| other.applied.identity == identity);
+        match others.find_map(|other| other.holds_until(now)) {
+            None => Ok(()),
+            Some(until) => Err(Refusal::moment(format!("you hold a key or a token until {until}"))
+                .hint("one person has one quota: claim this one after that")),
+        }
     }
 
     /// Makes a key in the gate's file, and revokes others of the same quota: nobody has been shown them.

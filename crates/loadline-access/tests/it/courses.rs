@@ -36,7 +36,10 @@ fn from_an_application_to_a_key_and_to_its_end() {
     let file = KeyFile::read(&RealDisk, &office.programme().keys).unwrap();
     let made = &file.keys()[0];
     assert_eq!(made.hash, loadline_core::Digest::of(granted.secret.expose().as_bytes()));
-    assert_eq!((made.stages.as_slice(), made.models.as_slice()), ([Stage::Academic].as_slice(), ["small".to_owned()].as_slice()));
+    assert_eq!(
+        (made.stages.as_slice(), made.models.as_slice()),
+        ([Stage::Academic].as_slice(), ["small".to_owned()].as_slice())
+    );
     assert_eq!((made.role.as_str(), made.limits.tokens_per_term), ("scientist", Some(1_000_000)));
     assert_eq!((made.expires, made.quota.as_str()), (Some(granted.expires), format!("access/{id}").as_str()));
     let again = office.ask("ada", Some(&id), Act::Claim).unwrap_err();

@@ -30,8 +30,7 @@ fn places_are_drawn_by_lot_and_anybody_can_draw_again() {
     let now = office.now;
     let drawn = office.desk().draw("2026-1", None, now).unwrap();
     assert_eq!(drawn.order.len(), 5);
-    let states: Vec<_> =
-        drawn.order.iter().map(|id| office.desk().status(id, now).unwrap().state).collect();
+    let states: Vec<_> = drawn.order.iter().map(|id| office.desk().status(id, now).unwrap().state).collect();
     assert_eq!(states[..2], [State::Admitted; 2]);
     assert_eq!(states[2..], [State::Waitlisted; 3]);
     let json = serde_json::to_vec(&drawn).unwrap();
@@ -76,7 +75,10 @@ fn nothing_is_drawn_while_something_is_open() {
     let rejected = office.apply("bob", "uni.example");
     office.now = at("2027-01-02T00:00:00Z");
     office.decide(&rejected, Verdict::Reject);
-    assert!(draw(&mut office, "2026-1").message.contains("2 applications") || draw(&mut office, "2026-1").message.contains("1 applications"));
+    assert!(
+        draw(&mut office, "2026-1").message.contains("2 applications")
+            || draw(&mut office, "2026-1").message.contains("1 applications")
+    );
     office.decide(&open, Verdict::Accept);
     assert!(draw(&mut office, "2026-1").message.contains("appealed against until 2027-01-12"));
     office.now = at("2027-01-12T00:00:01Z");

@@ -28,8 +28,11 @@ fn wherever_a_crash_cuts_the_log_what_was_answered_is_there_and_the_rest_follows
     office.review(&asked[0], &id, Verdict::Accept).unwrap();
     let programme = office.programme();
     drop(office.desk.take());
-    let (before, note) = (std::fs::read(segment(&office)).unwrap(), std::fs::read(office.state().join("checkpoint")).unwrap());
-    office.desk = Some(Desk::open(Arc::new(RealDisk), programme.clone(), office.now, Arc::clone(&office.random)).unwrap().0);
+    let (before, note) =
+        (std::fs::read(segment(&office)).unwrap(), std::fs::read(office.state().join("checkpoint")).unwrap());
+    office.desk = Some(
+        Desk::open(Arc::new(RealDisk), programme.clone(), office.now, Arc::clone(&office.random)).unwrap().0,
+    );
     office.review(&asked[1], &id, Verdict::Accept).unwrap();
     drop(office.desk.take());
     let after = std::fs::read(segment(&office)).unwrap();
@@ -39,7 +42,8 @@ fn wherever_a_crash_cuts_the_log_what_was_answered_is_there_and_the_rest_follows
         std::fs::write(segment(&office), &after[..cut]).unwrap();
         std::fs::write(office.state().join("checkpoint"), &note).unwrap();
         let now = office.now;
-        let (desk, _) = Desk::open(Arc::new(RealDisk), programme.clone(), now, Arc::clone(&office.random)).unwrap();
+        let (desk, _) =
+            Desk::open(Arc::new(RealDisk), programme.clone(), now, Arc::clone(&office.random)).unwrap();
         let state = desk.status(&id, now).unwrap().state;
         let reviews = desk.book().cases[&id].seats.iter().filter(|seat| seat.review.is_some()).count();
         // With the second review in the log the decision follows from it, wherever the crash came.
@@ -84,7 +88,8 @@ fn a_key_that_a_crash_kept_from_being_shown_is_revoked_and_another_made() {
     office.desk().draw("2026-1", None, now).unwrap();
     let programme = office.programme();
     drop(office.desk.take());
-    let kept: Vec<_> = std::fs::read_dir(office.state()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept: Vec<_> =
+        std::fs::read_dir(office.state()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let kept: Vec<_> = kept.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
     office.desk = Some(open_with(&office, &programme));
     office.ask("ada", Some(&id), Act::Claim).unwrap();

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
 
 mod courses;
-mod durable;
 mod draws;
+mod durable;
 mod golden;
+mod identities;
 mod programmes;
 mod support;
+mod tokens;
+mod usages;

@@ -34,7 +34,9 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
     assert!(problems.0.windows(2).all(|pair| pair[0].place <= pair[1].place));
-    assert!(problems.0.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `tokens_per_day`?")));
+    assert!(
+        problems.0.iter().any(|problem| problem.hint.as_deref() == Some("did you mean `tokens_per_day`?"))
+    );
 }
 
 #[test]

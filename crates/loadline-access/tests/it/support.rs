@@ -100,7 +100,8 @@ tokens_per_term = 1000000
 /// Writes the public keys of the reviewers.
 pub fn write_keys(folder: &std::path::Path) {
     for (name, _) in REVIEWERS {
-        std::fs::write(folder.join(format!("{name}.pub.json")), published::publish(&key(name)).unwrap()).unwrap();
+        std::fs::write(folder.join(format!("{name}.pub.json")), published::publish(&key(name)).unwrap())
+            .unwrap();
     }
 }
 
