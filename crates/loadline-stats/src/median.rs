@@ -39,7 +39,7 @@ fn rank(n: usize, tail: f64) -> usize {
     }
     let half: f64 = below.iter().take(middle).sum();
     // An even number of trials has one weight in the middle, an odd one two.
-    let total = if n % 2 == 0 { 2.0 * half + 1.0 } else { 2.0 * (half + 1.0) };
+    let total = if n.is_multiple_of(2) { 2.0 * half + 1.0 } else { 2.0 * (half + 1.0) };
     let mut sum = 0.0;
     below
         .iter()

@@ -161,7 +161,7 @@ fn one_person_holds_one_key_at_a_time() {
     let now = office.now;
     office.desk().draw("2027-1", None, now).unwrap();
     let error = office.ask("ada", Some(&second), Act::Claim).unwrap_err();
-    assert!(error.message.contains("you hold key"), "{error}");
+    assert!(error.message.contains("you hold a key"), "{error}");
     office.desk().revoke(&first, now).unwrap();
     office.ask("ada", Some(&second), Act::Claim).unwrap();
     let file = KeyFile::read(&RealDisk, &office.programme().keys).unwrap();
