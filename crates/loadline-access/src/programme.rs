@@ -245,7 +245,7 @@ fn identity(root: &Reader<'_, '_>, folder: &Path) -> (KeyIdentity, Vec<PublicKey
     let Some(table) = root.table_if("identity") else { return (KeyIdentity::None, Vec::new()) };
     let kind = table.choice::<KeyIdentity>("keys");
     let paths = table.texts("listed");
-    if (kind == KeyIdentity::Listed) != !paths.is_empty() {
+    if (kind == KeyIdentity::Listed) == paths.is_empty() {
         let hint = "`keys = \"listed\"` goes with `listed = [\"NAME.pub.json\"]`";
         table.problem("listed", "does not fit `keys`", hint);
     }

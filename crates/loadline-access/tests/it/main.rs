@@ -1,6 +1,6 @@
 //! Tests of the access programme: whole courses of applications, what is refused, what survives a crash.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops where it stands")]
 
 mod courses;
 mod draws;
