@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use loadline_core::Secret;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -48,6 +49,8 @@ pub struct Asked {
     pub path: String,
     /// The body; empty unless the method is POST.
     pub body: Bytes,
+    /// What `Authorization` says, where it is there once.
+    pub authorization: Option<Secret>,
 }
 
 /// An answer.
@@ -212,12 +215,21 @@ async fn respond(request: Request<Incoming>, service: Arc<dyn Service>) -> Respo
     let answer = match read(&method, body, service.longest_body()).await {
         Err(refused) => refused,
         Ok(body) => {
-            let asked = Asked { method: parts.method, path: parts.uri.path().to_owned(), body };
+            let authorization = authorization(&parts.headers);
+            let asked =
+                Asked { method: parts.method, path: parts.uri.path().to_owned(), body, authorization };
             let answered = tokio::task::spawn_blocking(move || service.answer(&asked)).await;
             answered.unwrap_or_else(|_| Answer::words(500, "the server failed"))
         }
     };
     answer.into_response(&method)
+}
+
+/// Two of them say nothing: a proxy may have read the other one.
+fn authorization(headers: &HeaderMap) -> Option<Secret> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok().map(Secret::new)
 }
 
 /// The body of a POST; others have none that is read.

@@ -303,6 +303,8 @@ pub enum Method {
     SquareAndAdd,
     /// Hierarchical Beta posterior over clusters.
     HierarchicalBeta,
+    /// Order statistics around the median, exact binomial.
+    OrderStatistics,
 }
 
 impl Method {
@@ -340,6 +342,7 @@ impl Method {
             Self::WelchClustered => "Welch t, clustered",
             Self::SquareAndAdd => "square-and-add",
             Self::HierarchicalBeta => "hierarchical Beta",
+            Self::OrderStatistics => "order statistics",
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | what is reported | accumulate with | then |
 //! |---|---|---|
 //! | mean of scores | [`Accumulator::new`] | [`estimate`](Accumulator::estimate) |
+//! | a median | the values, all at once | [`median::median`] |
 //! | exp(-mean) | [`Accumulator::with_range`] ([`mean::Range::Unbounded`]) | [`Transform::ExpNegative`] |
 //! | exp(-totals/pers) | [`ratio::RatioAccumulator`] | [`ratio::perplexity`] |
 //! | bits per byte | [`ratio::RatioAccumulator`] | [`ratio::bits_per_byte`] |
@@ -23,6 +24,7 @@ pub mod estimate;
 mod exact_sum;
 pub mod hierarchical;
 pub mod mean;
+pub mod median;
 pub mod paired;
 pub mod paired_ratio;
 pub mod power;

@@ -1,5 +1,6 @@
 //! One file per verb: its arguments (whose doc comments are the help) and what it does.
 
+pub mod access;
 pub mod authority;
 pub mod compare;
 pub mod compute;
@@ -57,6 +58,7 @@ pub enum Verb {
     Standing(standing::Args),
     Verify(verify::Args),
     Gate(gate::Args),
+    Access(access::Args),
 }
 
 /// Does it.
@@ -86,5 +88,6 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),
+        Verb::Access(args) => access::run(args, ui),
     }
 }

@@ -11,7 +11,7 @@ mod error;
 mod open;
 mod receipt;
 pub mod rows;
-mod signer;
+pub mod signer;
 mod sink;
 pub mod subjects;
 mod verify;

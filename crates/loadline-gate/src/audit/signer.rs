@@ -25,7 +25,10 @@ pub const SIGNER_KEY: &str = "signer.key";
 const MAX_FILE_LEN: u64 = 1 << 20;
 
 /// The key that signs, made when there is none, and beside it its public half.
-pub(super) fn key(
+///
+/// # Errors
+/// When the disk refuses, the file is none, or there is no key and none may be made.
+pub fn key(
     disk: &dyn Disk,
     dir: &Path,
     name: &str,
@@ -70,7 +73,10 @@ fn one_line(bytes: &[u8]) -> String {
 }
 
 /// The public key in a log's folder.
-pub(super) fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpenError> {
+///
+/// # Errors
+/// When it is gone or none.
+pub fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpenError> {
     let path = dir.join(SIGNER_VKEY);
     let form = |what| AuditOpenError::Form { path: path.clone(), what };
     let bytes =
@@ -79,7 +85,10 @@ pub(super) fn vkey(disk: &dyn Disk, dir: &Path) -> Result<VerifierKey, AuditOpen
 }
 
 /// What the signed checkpoint in a log's folder says, and the name of the log; `None` when there is none.
-pub(super) fn signed(
+///
+/// # Errors
+/// When it is not signed by this key, or of another log.
+pub fn signed(
     disk: &dyn Disk,
     dir: &Path,
     key: &VerifierKey,
@@ -97,7 +106,10 @@ pub(super) fn signed(
 }
 
 /// A signed note of what a log is.
-pub(super) fn sign(key: &SignerKey, mark: LogMark) -> Result<String, String> {
+///
+/// # Errors
+/// In words, when it cannot be signed.
+pub fn sign(key: &SignerKey, mark: LogMark) -> Result<String, String> {
     let checkpoint =
         Checkpoint::new(key.verifier().name(), mark.rows, mark.root.0).map_err(|e| e.to_string())?;
     let mut note = Note::unsigned(&checkpoint.to_text()).map_err(|error| error.to_string())?;
