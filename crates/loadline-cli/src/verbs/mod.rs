@@ -21,6 +21,7 @@ pub mod record;
 pub mod runs;
 pub mod show;
 pub mod standing;
+pub mod stop;
 pub mod tasks;
 pub mod verify;
 
@@ -51,6 +52,7 @@ pub enum Verb {
     Standing(standing::Args),
     Verify(verify::Args),
     Gate(gate::Args),
+    Stop(stop::Args),
 }
 
 /// Does it.
@@ -80,5 +82,6 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),
+        Verb::Stop(args) => stop::run(args, ui),
     }
 }
