@@ -189,7 +189,11 @@ impl Facts {
             let story = need(self.story.as_ref(), StepName::Order)?;
             let shown = found.shown_alone(exam);
             let exam = (exam, shown.as_ref());
-            outcome::decided(parts, need(policy, StepName::Policy)?, story, exam, (scope, sign_offs))
+            let (chain, logged) = (self.chain.as_ref(), self.logged.as_ref());
+            let (chain, logged) = (need(chain, StepName::Roots)?, need(logged, StepName::Log)?);
+            let policy = need(policy, StepName::Policy)?;
+            let drill = outcome::drill(parts, chain, story, logged, policy)?;
+            outcome::decided(parts, policy, story, exam, (scope, sign_offs, drill))
         });
         if self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some()) {
             list.doubt(StepName::Decision);
@@ -273,6 +277,10 @@ impl Facts {
             (
                 true,
                 "that the authority, who knows its secret, kept it until the exam was over and chose no questions by it",
+            ),
+            (
+                self.decided.as_ref().is_some_and(|decided| decided.case.drill.is_some()),
+                "that no later drill went otherwise, and that the gate of the drill served this model",
             ),
             (true, "that nobody refused to sign: the authority says which sign-offs there are"),
             (true, "that the witnesses are independent of the authority, whose root names them"),
