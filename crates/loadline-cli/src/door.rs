@@ -108,8 +108,11 @@ impl Door {
             Failure::new(Exit::Usage, error.message.clone()).maybe_hint(error.hint.clone())
         })?;
         if !web.is_private() {
-            return Err(Failure::new(Exit::Usage, format!("`{}` is plain HTTP to another machine", web.url()))
-                .hint("give `https://…`, or run this on the gate's machine"));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`{}` is plain HTTP to another machine", web.url()),
+            )
+            .hint("give `https://…`, or run this on the gate's machine"));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
@@ -119,6 +122,37 @@ impl Door {
     /// Where it is.
     pub fn url(&self) -> String {
         self.web.url()
+    }
+
+    /// Runs something on the thread that this door's connections are on.
+    pub fn run<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.block_on(what)
+    }
+
+    /// What an answer to an order says that was read elsewhere.
+    ///
+    /// # Errors
+    /// When the gate did not follow the order.
+    pub fn answered(&self, status: u16, body: &[u8]) -> Result<Followed> {
+        let reply = Reply { status, body: body.to_vec().into() };
+        if status == 200 { self.read(&reply) } else { Err(self.refused(&reply)) }
+    }
+
+    /// What is at the address itself, as text.
+    ///
+    /// # Errors
+    /// When there is nothing.
+    pub fn text(&self) -> Result<String> {
+        let failed = |why: String| {
+            Failure::new(Exit::ModelUnreachable, format!("nothing is to be read at `{}`", self.url()))
+                .cause(why)
+        };
+        let reply = self.runtime.block_on(self.web.get("", MOST_BYTES));
+        let reply = reply.map_err(|error| failed(error.message))?;
+        if reply.status != 200 {
+            return Err(failed(format!("it answered {}", reply.status)));
+        }
+        String::from_utf8(reply.body.to_vec()).map_err(|error| failed(error.to_string()))
     }
 
     /// What is stopped; `None` when nobody answers.

@@ -39,7 +39,7 @@ pub struct DrillReport {
     pub kept_ms: u64,
     /// Until the last byte of the stream that ended last.
     pub last_byte_ms: u64,
-    /// Until the last byte, of half of the streams at most.
+    /// Until at least half of the streams had had their last byte.
     pub last_byte_median_ms: u64,
     /// The licence that the gate served it under.
     pub license: Digest,
@@ -122,7 +122,10 @@ impl DrillReport {
         let wrong = [
             (self.streams > self.asked, "has more streams than were asked for"),
             (self.last_byte_median_ms > self.last_byte_ms, "has a median above its largest"),
-            (named.iter().any(|name| name.is_empty() || name.len() > MAX_NAME_BYTES), "has too long a name, or none"),
+            (
+                named.iter().any(|name| name.is_empty() || name.len() > MAX_NAME_BYTES),
+                "has too long a name, or none",
+            ),
             (named.iter().any(|name| name.chars().any(char::is_control)), "has a name of more than a line"),
         ];
         match wrong.iter().find(|(is_wrong, _)| *is_wrong) {

@@ -62,7 +62,9 @@ pub enum TransitionError {
     #[error("a promotion names the licence for its stage, and nothing else does")]
     License,
     /// The reason is too long or more than a line.
-    #[error("the reason has {0} bytes, or more than a line; 1 to {MAX_REASON_BYTES} bytes of one line are read")]
+    #[error(
+        "the reason has {0} bytes, or more than a line; 1 to {MAX_REASON_BYTES} bytes of one line are read"
+    )]
     Reason(usize),
     /// Somebody signed who has no say in it.
     #[error("key `{name}` signed and has no say in this: {needed} sign it")]
@@ -155,7 +157,8 @@ impl Transition {
             Step::Promotion(_) => (&alone[..], false),
             Step::Demotion => (&alone[..], true),
         };
-        let holds_stop = |id: KeyId| stop_too && root.roles_of(id).any(|role| role == loadline_trust::Role::Stop);
+        let holds_stop =
+            |id: KeyId| stop_too && root.roles_of(id).any(|role| role == loadline_trust::Role::Stop);
         let mut named = Vec::new();
         for id in &signers {
             let roles = roles(root, *id, rules);

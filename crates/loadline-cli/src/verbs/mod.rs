@@ -20,6 +20,7 @@ pub mod quickstart;
 pub mod record;
 pub mod runs;
 pub mod show;
+pub mod stage;
 pub mod standing;
 pub mod stop;
 pub mod tasks;
@@ -49,6 +50,7 @@ pub enum Verb {
     Model(model::Args),
     Exam(exam::Args),
     License(license::Args),
+    Stage(stage::Args),
     Standing(standing::Args),
     Verify(verify::Args),
     Gate(gate::Args),
@@ -79,6 +81,7 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Model(args) => model::run(&args, ui),
         Verb::Exam(args) => exam::run(&args, ui),
         Verb::License(args) => license::run(&args, ui),
+        Verb::Stage(args) => stage::run(&args, ui),
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),

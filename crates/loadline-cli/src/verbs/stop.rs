@@ -1,14 +1,15 @@
 //! `loadline stop`: orders to a gate, signed by who may: to stop, and to start again.
 
 mod again;
+mod drill;
 mod order;
 mod target;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::failure::{Failure, Result};
 use crate::exit::Exit;
+use crate::failure::{Failure, Result};
 use crate::keyring::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -44,6 +45,7 @@ pub enum StopVerb {
     Lift(Lift),
     Sign(Sign),
     Bring(Bring),
+    Drill(drill::Drill),
 }
 
 /// What to stop.
@@ -193,6 +195,7 @@ pub fn run(args: Args, ui: &Ui) -> Result {
         (Some(StopVerb::Lift(args)), _) => again::lift(&args, ui),
         (Some(StopVerb::Sign(args)), _) => again::sign(&args, ui),
         (Some(StopVerb::Bring(args)), _) => again::bring(&args, ui),
+        (Some(StopVerb::Drill(args)), _) => drill::drill(&args, ui),
         (None, Some(args)) => order::stop(&args, ui),
         (None, None) => Err(Failure::new(Exit::Usage, "it is not said what to stop")
             .hint("name it: `ALL`, `model:NAME`, `license:DIGEST` or `key:ID`")),

@@ -55,6 +55,10 @@ const VERBS: &[&str] = &[
     "license reinstate",
     "license renew",
     "license bundle",
+    "stage",
+    "stage propose",
+    "stage sign",
+    "stage show",
     "standing",
     "standing issue",
     "standing show",
@@ -71,6 +75,12 @@ const VERBS: &[&str] = &[
     "gate audit verify",
     "gate audit export",
     "gate audit erase",
+    "stop",
+    "stop show",
+    "stop lift",
+    "stop sign",
+    "stop bring",
+    "stop drill",
 ];
 
 #[test]
@@ -99,7 +109,7 @@ fn no_verb_is_missing_above() {
     for verb in &listed {
         assert!(VERBS.contains(verb), "{verb} has no entry in VERBS");
     }
-    assert_eq!(listed.len(), 21);
+    assert_eq!(listed.len(), 23);
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod monitors;
 mod policies;
 mod pulled;
 mod records;
+mod stages;
 mod statistics;
+mod stopping;
 mod support;
 mod witnesses;

@@ -94,7 +94,8 @@ impl<R: Read> Reader<R> {
     /// When a part is cut off or not the one that is listed.
     pub fn small(&mut self) -> Result<SmallParts, BundleError> {
         let mut small = SmallParts::default();
-        while let Some(part) = self.parts.as_slice().first().filter(|part| part.name.place().0 < RECORDS).cloned()
+        while let Some(part) =
+            self.parts.as_slice().first().filter(|part| part.name.place().0 < RECORDS).cloned()
         {
             self.parts.next();
             let bytes = self.whole(&part)?;

@@ -172,7 +172,10 @@ pub(super) fn story(
     story.resumes = resumes(&story, logged)?;
     let known = 4 + public + attempts.len() + story.resumes as usize + story.roots.len();
     stages(logged, model)?;
-    let changes = ["revoke", "suspend", "reinstate", "stage", "drill"].iter().map(|kind| of_kind(kind).len()).sum::<usize>();
+    let changes = ["revoke", "suspend", "reinstate", "stage", "drill"]
+        .iter()
+        .map(|kind| of_kind(kind).len())
+        .sum::<usize>();
     if known + usize::from(story.license.is_some()) + changes != logged.entries.len() {
         return Err(Not::Wrong("the bundle has log entries that are not part of this exam".to_owned()));
     }

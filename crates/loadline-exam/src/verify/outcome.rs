@@ -363,7 +363,8 @@ fn open(logged: &Logged, story: &Story) -> Result<(), Not> {
     match stages.take(1).find(|(_, entry)| !entry.to.carries(license.stage)) {
         None => Ok(()),
         Some((index, entry)) => {
-            let what = format!("the model stands at `{}`, and the licence is for `{}`", entry.to, license.stage);
+            let what =
+                format!("the model stands at `{}`, and the licence is for `{}`", entry.to, license.stage);
             Err(wrong(format!("log entry {index}"), what))
         }
     }

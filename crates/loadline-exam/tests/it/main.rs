@@ -7,4 +7,5 @@ mod dishonest;
 mod forms;
 mod good;
 mod python;
+mod stages;
 mod support;

@@ -15,7 +15,7 @@ use loadline_trust::{StandingEntry, StandingMark, StandingState};
 use serde_json::{Value, json};
 
 use crate::forms::withheld;
-use crate::support::{taken_apart, with_table};
+use crate::support::{logged, taken_apart, with_table};
 
 /// What the Python verifier leaves out, as its first lines say.
 const NOT_IN_PYTHON: [StepName; 3] = [StepName::Items, StepName::Scores, StepName::Scope];
@@ -255,18 +255,12 @@ fn logged_later() -> Vec<Vector> {
         ("resumed when it was over", vec![late]),
         ("resumed, another exam", vec![foreign]),
     ];
-    let mut vectors = Vec::new();
-    for (name, entries) in cases {
-        let mut fixture = good.clone();
-        for entry in &entries {
-            fixture.log.add(entry).unwrap();
-        }
-        fixture.contents.entries = fixture.log.proved().unwrap();
-        let mut consistency: Value = serde_json::from_slice(&fixture.contents.consistency).unwrap();
-        let size = consistency["checkpoint"]["size"].as_u64().unwrap();
-        consistency["checkpoint_to_last"] = json!(fixture.log.consistency(size, fixture.log.size()).unwrap());
-        fixture.contents.consistency = canonical_json(&consistency).unwrap();
-        vectors.push(vector(name, &fixture));
+    let mut vectors: Vec<_> =
+        cases.iter().map(|(name, entries)| vector(*name, &logged(&good, entries))).collect();
+    for (name, steps) in crate::stages::ways() {
+        let model = good.subject();
+        let entries: Vec<_> = steps.iter().map(|step| crate::stages::stage(model, *step)).collect();
+        vectors.push(vector(format!("stages: {name}"), &logged(&good, &entries)));
     }
     vectors
 }

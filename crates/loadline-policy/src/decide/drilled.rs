@@ -24,10 +24,16 @@ fn judge(rule: &DrillRule, drill: &Drill, case: &Case) -> (Outcome, String) {
         return (Outcome::Undetermined, format!("the drill is of {at}, later than the decision"));
     }
     if case.now.seconds() - at.seconds() > rule.max_age_days.saturating_mul(DAY_S) {
-        return (Outcome::Undetermined, format!("the drill is of {at}, more than {} days ago", rule.max_age_days));
+        return (
+            Outcome::Undetermined,
+            format!("the drill is of {at}, more than {} days ago", rule.max_age_days),
+        );
     }
     if bytes_after > 0 {
-        return (Outcome::Deny, format!("{bytes_after} bytes came after the gate had answered that it stopped"));
+        return (
+            Outcome::Deny,
+            format!("{bytes_after} bytes came after the gate had answered that it stopped"),
+        );
     }
     if last_byte_ms > rule.last_byte_ms {
         return (Outcome::Deny, format!("the last byte came {last_byte_ms} ms after the order"));
@@ -36,6 +42,7 @@ fn judge(rule: &DrillRule, drill: &Drill, case: &Case) -> (Outcome, String) {
         let text = format!("{streams} streams were under way, and {} are asked for", rule.streams);
         return (Outcome::Undetermined, text);
     }
-    let text = format!("{streams} streams were stopped on {at}, the last byte {last_byte_ms} ms after the order");
+    let text =
+        format!("{streams} streams were stopped on {at}, the last byte {last_byte_ms} ms after the order");
     (Outcome::Allow, text)
 }

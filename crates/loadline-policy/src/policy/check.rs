@@ -36,7 +36,8 @@ pub(super) fn document(root: &Reader<'_, '_>, policy: &Policy) {
     if let Some(drill) = &policy.drill
         && !policy.stages.iter().any(|rule| drill.applies(rule.stage))
     {
-        let hint = "name the first stage of this policy that asks for a drill; public weights cannot be stopped";
+        let hint =
+            "name the first stage of this policy that asks for a drill; public weights cannot be stopped";
         root.problem("drill", format!("no stage asks for it from `{}` on", drill.from), hint);
     }
     stages(root, policy);
@@ -151,7 +152,11 @@ fn passable(reader: &Reader<'_, '_>, policy: &Policy, test: &Test, key: &str) {
 /// One stage.
 pub(super) fn stage(reader: &Reader<'_, '_>, rule: &StageRule) {
     if rule.stage == Stage::WeightsReleased && rule.min_days.is_some() {
-        reader.problem("min_days", "means nothing at this stage", "leave it out: nothing follows public weights");
+        reader.problem(
+            "min_days",
+            "means nothing at this stage",
+            "leave it out: nothing follows public weights",
+        );
     }
     match (rule.stage, &rule.marks) {
         (Stage::WeightsReleased, Some(_)) => {

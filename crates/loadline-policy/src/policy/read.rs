@@ -3,8 +3,8 @@
 use loadline_core::model::Basis;
 
 use super::{
-    Attempts, DrillRule, Form, IntervalMethod, Marks, POLICY_FORMAT, Policy, Requirement, ScopeRule, SignOffRule,
-    Source, Stage, StageRule, Test, Which, check,
+    Attempts, DrillRule, Form, IntervalMethod, Marks, POLICY_FORMAT, Policy, Requirement, ScopeRule,
+    SignOffRule, Source, Stage, StageRule, Test, Which, check,
 };
 use crate::basis::BasisName;
 use crate::decimal::Decimal;

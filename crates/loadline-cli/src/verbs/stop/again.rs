@@ -126,7 +126,12 @@ pub fn sign(args: &Sign, ui: &Ui) -> Result {
     folder::write(path, &signed.to_bytes(), folder::PUBLIC)?;
     ui.status(
         "Signed",
-        format_args!("as `{}`; {} signed it: `{}`", key.public().name(), signed.claimed().count(), path.display()),
+        format_args!(
+            "as `{}`; {} signed it: `{}`",
+            key.public().name(),
+            signed.claimed().count(),
+            path.display()
+        ),
     );
     let mut out = ui.out();
     out.line(path.display())?;
@@ -143,7 +148,8 @@ pub fn bring(args: &Bring, ui: &Ui) -> Result {
             None => (order, envelope),
             Some((first, signed)) => {
                 let both = signed.join(&envelope).map_err(|error| {
-                    let message = format!("`{}` does not go with `{}`", path.display(), args.orders[0].display());
+                    let message =
+                        format!("`{}` does not go with `{}`", path.display(), args.orders[0].display());
                     Failure::because(Exit::Usage, message, &error).hint(error.hint())
                 })?;
                 (first, both)

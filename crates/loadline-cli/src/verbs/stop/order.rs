@@ -119,8 +119,11 @@ pub fn tell(order: &StopOrder, brought: &Brought, json: bool, ui: &Ui) -> Result
     };
     let gate = one_line(gate, 200);
     if stopped.contains(&order.target) != (order.action == Action::Stop) {
-        return Err(Failure::new(Exit::Unexpected, format!("`{gate}` took the order and {words} is as before"))
-            .hint("look with `loadline stop show`, and stop the gate's process if it must not serve"));
+        return Err(Failure::new(
+            Exit::Unexpected,
+            format!("`{gate}` took the order and {words} is as before"),
+        )
+        .hint("look with `loadline stop show`, and stop the gate's process if it must not serve"));
     }
     let done = if order.action == Action::Stop { "Stopped" } else { "Lifted" };
     match brought {

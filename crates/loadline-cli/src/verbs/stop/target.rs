@@ -21,7 +21,10 @@ pub fn read(text: &str) -> Result<StopTarget> {
         let is_name =
             !name.is_empty() && name.len() <= MOST_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic());
         is_name.then(|| name.to_owned()).ok_or_else(|| {
-            usage(format!("`{shown}` names nothing"), "a name has 1 to 200 visible ASCII characters".to_owned())
+            usage(
+                format!("`{shown}` names nothing"),
+                "a name has 1 to 200 visible ASCII characters".to_owned(),
+            )
         })
     };
     let digest = |text: &str| {
@@ -49,7 +52,8 @@ pub fn read(text: &str) -> Result<StopTarget> {
         return digest(text).map(StopTarget::License);
     }
     if text.eq_ignore_ascii_case("all") {
-        let hint = "write `ALL` for everything, or `model:".to_owned() + &shown + "` for a model of that name";
+        let hint =
+            "write `ALL` for everything, or `model:".to_owned() + &shown + "` for a model of that name";
         return Err(usage(format!("`{shown}` could be everything or a model"), hint));
     }
     if text.bytes().all(|byte| byte.is_ascii_hexdigit()) && !text.is_empty() {
