@@ -1,6 +1,7 @@
 //! `loadline stage`: a model is opened step by step, and a gate keeps to it.
 
 use std::io::Read as _;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
@@ -13,8 +14,9 @@ fn stands(site: &Site) -> Value {
 
 #[test]
 fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_promoted() {
-    let site = Site::new();
-    let stage = |words: &str| site.bench.run(&format!("stage propose {} {words} --lease 24h", site.license));
+    let mut site = Site::new();
+    let (bench, license) = (Rc::clone(&site.bench), site.license.clone());
+    let stage = |words: &str| bench.run(&format!("stage propose {license} {words} --lease 24h"));
     // Nothing is held back before the first step.
     assert_eq!(stands(&site)["stage"], "draft");
     assert_eq!(site.asked().0, 200);
@@ -24,6 +26,8 @@ fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_prom
     assert_eq!(site.ask(&mut warm).0, 200);
     let mut stream = site.connect();
     assert!(site.send(&mut stream, true).starts_with("HTTP/1.1 200"));
+    let standing = bench.sandbox.path("authority/standing.json");
+    let before = std::fs::read(&standing).unwrap();
     stage("--to suspended --reason doubts").ok();
     // The stream ends by itself when the standing comes: nobody waits for a clock.
     let mut rest = String::new();
@@ -31,12 +35,20 @@ fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_prom
     let last = rest.trim_end().rsplit("data: ").next().unwrap();
     assert!(last.contains("license_suspended"), "{last}");
     assert_eq!(site.ask(&mut warm), (403, "license_suspended".to_owned()));
-    let shown = site.bench.ok("license show");
+    let shown = bench.ok("license show");
     assert!(shown.stdout.contains("suspended"), "{}", shown.text());
-    let shown = site.bench.ok(&format!("license show {}", site.license));
+    let shown = bench.ok(&format!("license show {}", site.license));
     assert!(shown.stdout.contains("the model stands at `suspended`: doubts"), "{}", shown.text());
+    // An older standing does not bring it back, also after a restart.
+    let newest = std::fs::read(&standing).unwrap();
+    std::fs::write(&standing, before).unwrap();
+    site.end();
+    site.begin();
+    assert_eq!(site.asked(), (403, "license_suspended".to_owned()));
+    std::fs::write(&standing, newest).unwrap();
+    let mut warm = site.connect();
     // What holds it back is the model's stage: reinstating the licence is no way around it.
-    let around = site.bench.run(&format!("license reinstate {} --reason x", site.license));
+    let around = bench.run(&format!("license reinstate {} --reason x", site.license));
     assert_eq!(around.code, 2, "{}", around.text());
     stage("--to internal --reason cleared").ok();
     until(|| site.ask(&mut warm).0 == 200);
@@ -47,7 +59,7 @@ fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_prom
     assert!(after.stderr.contains("nothing follows `withdrawn`"), "{}", after.text());
     let steps = stands(&site);
     assert_eq!((steps["stage"].as_str(), steps["steps"].as_array().unwrap().len()), (Some("withdrawn"), 4));
-    site.bench.sandbox.run("log fsck authority").ok();
+    bench.sandbox.run("log fsck authority").ok();
 }
 
 fn until(mut holds: impl FnMut() -> bool) {
@@ -82,6 +94,12 @@ fn a_promotion_takes_a_licence_and_the_signatures_of_its_rule() {
     let demoted = propose(&format!("--to draft --reason x {red}"));
     assert_eq!(demoted.code, 30, "{}", demoted.text());
     assert!(demoted.stderr.contains("key `red-team` signed and has no say"), "{}", demoted.text());
+    let again = bench.ok("license issue --stage limited");
+    assert!(
+        again.stderr.contains("no gate serves it yet: the model stands at `internal`"),
+        "{}",
+        again.text()
+    );
     // The limited licence is not served while the model stands at `internal`.
     let shown = bench.ok("license show");
     assert_eq!(shown.stdout.matches("suspended").count(), 1, "{}", shown.text());

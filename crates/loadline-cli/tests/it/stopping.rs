@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn policy() -> String {
 
 /// An authority whose stop keys `stop` and `ben` must both sign to start again, a licence, and a gate that serves it.
 pub struct Site {
-    pub bench: Bench,
+    pub bench: Rc<Bench>,
     /// Digest of the licence for `internal`.
     pub license: String,
     endpoint: FakeEndpoint,
@@ -90,6 +91,7 @@ license = "authority/licenses/{name}/license.json"
 "#
             ),
         );
+        let bench = Rc::new(bench);
         let mut site = Self { bench, license, endpoint, public, admin, caller, gate: None };
         site.begin();
         site

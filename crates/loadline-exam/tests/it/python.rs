@@ -8,7 +8,7 @@ use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
 use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
-use loadline_exam::{Anchor, ExamSecret, StepName, verify};
+use loadline_exam::{Anchor, DrillReport, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
 use loadline_policy::policy::{Requirement, Role, Severity, Stage};
 use loadline_trust::{StandingEntry, StandingMark, StandingState};
@@ -262,6 +262,24 @@ fn logged_later() -> Vec<Vector> {
         let entries: Vec<_> = steps.iter().map(|step| crate::stages::stage(model, *step)).collect();
         vectors.push(vector(format!("stages: {name}"), &logged(&good, &entries)));
     }
+    vectors.extend(drills());
+    vectors
+}
+
+/// Bundles of a policy that asks for a drill.
+fn drills() -> Vec<Vector> {
+    let plan = |change: Option<fn(&mut DrillReport)>| Plan { drill: change, ..crate::stages::drill_plan() };
+    let mut vectors = vec![
+        planned("a drill", &plan(None)),
+        planned("a late last byte", &plan(Some(|report| report.last_byte_ms = 101))),
+        planned("a byte after", &plan(Some(|report| report.bytes_after = 1))),
+        planned("few streams", &plan(Some(|report| report.streams = 99))),
+        planned("a drill of another model", &plan(Some(|report| report.model = Digest([1; 32])))),
+        planned("a later drill", &plan(Some(|report| report.at = at(90_001).unwrap()))),
+    ];
+    let mut without = make(&plan(None)).unwrap();
+    without.contents.drill = None;
+    vectors.push(vector("without the drill", &without));
     vectors
 }
 

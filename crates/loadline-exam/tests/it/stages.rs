@@ -77,7 +77,8 @@ fn a_bundle_knows_how_far_its_model_stands_open() {
     fails(&check(&logged(&good, &[other])), StepName::Order, &["the stage of another model"]);
 }
 
-fn drill_plan() -> Plan {
+/// A policy that asks for a drill at `limited`.
+pub fn drill_plan() -> Plan {
     let mut plan = Plan::default();
     plan.policy.drill =
         Some(DrillRule { from: Stage::Limited, max_age_days: 30, last_byte_ms: 100, streams: 100 });
@@ -146,7 +147,7 @@ fn people() -> (BTreeMap<&'static str, SecretKey>, Root) {
         ("ben", 2, vec![Trust::Authority]),
         ("both", 3, vec![Trust::Authority, Trust::RedTeam]),
         ("red", 4, vec![Trust::RedTeam]),
-        ("stop", 5, vec![Trust::Stop]),
+        ("stop", 7, vec![Trust::Stop]),
         ("exam", 6, vec![Trust::Examiner]),
     ];
     let (mut keys, mut roles) = (BTreeMap::new(), BTreeMap::new());
