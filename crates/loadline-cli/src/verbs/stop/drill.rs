@@ -43,7 +43,7 @@ pub struct Drill {
     pub model: Option<String>,
 
     /// Only log this report of a drill, in the authority's folder
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "key", "gate", "serve"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "key", "serve"])]
     pub log: Option<PathBuf>,
 
     /// File of your stop key
