@@ -8,8 +8,7 @@ mod target;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::keyring::PassphraseArgs;
 use crate::ui::Ui;
 
@@ -35,7 +34,7 @@ pub struct Args {
     pub verb: Option<StopVerb>,
 
     #[command(flatten)]
-    pub stop: Option<Stop>,
+    pub stop: Stop,
 }
 
 /// What else to do about stops.
@@ -48,19 +47,24 @@ pub enum StopVerb {
     Drill(drill::Drill),
 }
 
-/// What to stop.
+/// What to stop. Three of these are required unless another verb follows.
 #[derive(clap::Args)]
 pub struct Stop {
     /// ALL, model:NAME, license:DIGEST, key:ID, or a name that can only be a model's
-    #[arg(value_name = "MODEL|LICENSE|KEY|ALL")]
-    pub target: String,
+    #[arg(value_name = "MODEL|LICENSE|KEY|ALL", required = true)]
+    pub target: Option<String>,
 
     /// File of your stop key
-    #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    pub key: Option<PathBuf>,
 
-    #[command(flatten)]
-    pub gate: GateArgs,
+    /// The operator's door of the gate: http:// on this machine, or https://
+    #[arg(long, value_name = "URL", env = "LOADLINE_GATE", required = true)]
+    pub gate: Option<String>,
+
+    /// How long to ask a gate that cannot be reached
+    #[arg(long, value_name = "TIME", value_parser = super::standing::time, default_value = "10s")]
+    pub patience: Duration,
 
     /// The gate's name, as in its configuration (default: what the gate says)
     #[arg(long, value_name = "NAME")]
@@ -190,14 +194,12 @@ pub struct Bring {
 /// # Errors
 /// Whatever ends the verb.
 pub fn run(args: Args, ui: &Ui) -> Result {
-    match (args.verb, args.stop) {
-        (Some(StopVerb::Show(args)), _) => again::show(&args, ui),
-        (Some(StopVerb::Lift(args)), _) => again::lift(&args, ui),
-        (Some(StopVerb::Sign(args)), _) => again::sign(&args, ui),
-        (Some(StopVerb::Bring(args)), _) => again::bring(&args, ui),
-        (Some(StopVerb::Drill(args)), _) => drill::drill(&args, ui),
-        (None, Some(args)) => order::stop(&args, ui),
-        (None, None) => Err(Failure::new(Exit::Usage, "it is not said what to stop")
-            .hint("name it: `ALL`, `model:NAME`, `license:DIGEST` or `key:ID`")),
+    match args.verb {
+        Some(StopVerb::Show(args)) => again::show(&args, ui),
+        Some(StopVerb::Lift(args)) => again::lift(&args, ui),
+        Some(StopVerb::Sign(args)) => again::sign(&args, ui),
+        Some(StopVerb::Bring(args)) => again::bring(&args, ui),
+        Some(StopVerb::Drill(args)) => drill::drill(&args, ui),
+        None => order::stop(&args.stop, ui),
     }
 }

@@ -1,12 +1,11 @@
 //! `loadline stage`: a model is opened step by step, and a gate keeps to it.
 
-use std::io::Read as _;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use crate::licensed::{Bench, POLICY};
-use crate::stopping::Site;
+use crate::stopping::{Site, rest};
 
 fn stands(site: &Site) -> Value {
     let shown = site.bench.ok(&format!("stage show {} --json", site.license));
@@ -31,8 +30,7 @@ fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_prom
     let before = std::fs::read(&standing).unwrap();
     stage("--to suspended --reason doubts").ok();
     // The stream ends by itself when the standing comes: nobody waits for a clock.
-    let mut rest = String::new();
-    let _ = stream.read_to_string(&mut rest);
+    let rest = rest(&mut stream);
     let last = rest.trim_end().rsplit("data: ").next().unwrap();
     assert!(last.contains("license_suspended"), "{last}");
     assert_eq!(site.ask(&mut warm), (403, "license_suspended".to_owned()));

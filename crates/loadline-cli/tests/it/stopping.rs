@@ -79,6 +79,8 @@ every_s = 1
 [admin]
 listen = "127.0.0.1:{admin}"
 key_env = "OPERATOR_KEY"
+[limits]
+header_ms = 600000
 [stages]
 internal = ["public"]
 [[upstream]]
@@ -204,6 +206,13 @@ license = "authority/licenses/{name}/license.json"
     }
 }
 
+/// What still comes of a stream.
+pub fn rest(stream: &mut BufReader<TcpStream>) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\r\n0\r\n") && stream.read_line(&mut text).unwrap_or(0) > 0 {}
+    text
+}
+
 const STOP: &str = "small --key authority/keys/stop.age";
 
 #[test]
@@ -238,8 +247,7 @@ fn one_stops_and_two_start_again() {
         "{}",
         stopped.text()
     );
-    let mut rest = String::new();
-    let _ = stream.read_to_string(&mut rest);
+    let rest = rest(&mut stream);
     assert!(rest.contains("\"stopped\""), "{rest}");
     assert_eq!(site.ask(&mut warm), (403, "stopped".to_owned()));
     let unknown = site.stop("model:smal --key authority/keys/stop.age").ok();

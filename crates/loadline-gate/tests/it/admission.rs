@@ -92,7 +92,7 @@ impl World {
             region: self.region.map(Arc::from),
             root_expires: self.root_expires,
             standing: fresh,
-            stops: Arc::new(Stops { targets: self.stops.clone(), last: None }),
+            stops: Arc::new(Stops { targets: self.stops.clone(), ..Stops::default() }),
             default_output_tokens: 50,
             config: Digest([0; 32]),
         }

@@ -132,7 +132,7 @@ pub fn drill(args: &Drill, ui: &Ui) -> Result {
     let keys = Keys::read(args, key)?;
     let target = StopTarget::Model(model.clone());
     ready(args, &keys, &stopped, &target)?;
-    let order = order::make(&stopped.gate, Action::Stop, &target, None, "a drill")?;
+    let order = order::make(&stopped.gate, Action::Stop, &target, stopped.last, "a drill")?;
     let plan = Plan {
         serve: local(serve)?,
         gate: local(gate)?,

@@ -23,17 +23,21 @@ const MOST_REASON_CHARS: usize = 400;
 
 /// See [`Stop`].
 pub fn stop(args: &Stop, ui: &Ui) -> Result {
-    let target = target::read(&args.target)?;
-    let door = Door::open(&args.gate.gate, args.gate.patience)?;
-    let key = key(&args.key, &args.passphrase)?;
-    let gate = match &args.name {
-        Some(name) => name.clone(),
+    let (Some(target), Some(path), Some(gate)) = (&args.target, &args.key, &args.gate) else {
+        return Err(Failure::new(Exit::Usage, "it is not said what to stop, where, and with which key")
+            .hint("`loadline stop --help` shows how"));
+    };
+    let target = target::read(target)?;
+    let door = Door::open(gate, args.patience)?;
+    let key = key(path, &args.passphrase)?;
+    let (gate, previous) = match &args.name {
+        Some(name) => (name.clone(), None),
         None => match door.stopped()? {
-            Some(stopped) => stopped.gate,
+            Some(stopped) => (stopped.gate, stopped.last),
             None => return Err(nameless(&door)),
         },
     };
-    let order = make(&gate, Action::Stop, &target, None, &args.reason)?;
+    let order = make(&gate, Action::Stop, &target, previous, &args.reason)?;
     let envelope = sign(&order, &key)?;
     match door.bring(&envelope.to_bytes(), &target)? {
         Brought::Unreachable(why) => Err(kept(&envelope, &door, &why, &args.output)?),
@@ -47,7 +51,8 @@ pub fn key(path: &Path, passphrase: &PassphraseArgs) -> Result<SecretKey> {
     Ok(keyring::read_hybrid(path, &passphrase.get()?)?)
 }
 
-/// Makes an order.
+/// Makes an order. `previous` is the gate's last one: an order to start again must name it, and one to stop that does is
+/// another than the one before, also within the same second.
 ///
 /// # Errors
 /// When the reason is too long.
