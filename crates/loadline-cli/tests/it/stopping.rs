@@ -250,8 +250,14 @@ fn one_stops_and_two_start_again() {
     let rest = rest(&mut stream);
     assert!(rest.contains("\"stopped\""), "{rest}");
     assert_eq!(site.ask(&mut warm), (403, "stopped".to_owned()));
-    let unknown = site.stop("model:smal --key authority/keys/stop.age").ok();
-    assert!(unknown.stderr.contains("the gate knows no model `smal`"), "{}", unknown.text());
+    // A slip in the name does not look like a stop.
+    let unknown = site.stop("model:smal --key authority/keys/stop.age");
+    assert_eq!(unknown.code, 2, "{}", unknown.text());
+    assert!(
+        unknown.stderr.contains("knows no model `smal`: nothing that it serves is stopped"),
+        "{}",
+        unknown.text()
+    );
     assert_eq!(site.stop("show").ok().stdout, "model `smal`\nmodel `small`\n");
     site.end();
     site.begin();

@@ -142,23 +142,27 @@ pub fn tell(order: &StopOrder, brought: &Brought, json: bool, ui: &Ui) -> Result
                     format_args!("{requests} in {} ({} reset)", ms(followed.cut_in_us), followed.reset),
                 );
             }
-            notes(order, followed, &words, ui);
+            notes(order, followed, ui);
         }
         _ => {
             ui.status(done, format_args!("{words} at `{gate}`"));
             ui.warning("the gate's answer was lost on the way: how many requests were cut is not known");
         }
     }
-    say(order, brought, stopped, json, ui)
+    say(order, brought, stopped, json, ui)?;
+    match brought {
+        // Whoever stops means something that is there: a slip in the name must not look like a stop.
+        Brought::Followed(followed) if !followed.known && order.action == Action::Stop => Err(Failure::new(
+            Exit::Usage,
+            format!("`{gate}` knows no {words}: nothing that it serves is stopped by this"),
+        )
+        .hint("check the name with `loadline gate check`; the order stays, in case it comes")),
+        _ => Ok(Exit::Ok),
+    }
 }
 
 /// What somebody who stops should know besides.
-fn notes(order: &StopOrder, followed: &Followed, words: &str, ui: &Ui) {
-    if !followed.known {
-        ui.warning(format_args!(
-            "the gate knows no {words}: it would be stopped if it came; check the name with `loadline gate check`"
-        ));
-    }
+fn notes(order: &StopOrder, followed: &Followed, ui: &Ui) {
     if order.action == Action::Start && !followed.stopped.is_empty() {
         let still: Vec<String> = followed.stopped.iter().map(target::words).collect();
         ui.warning(format_args!("stopped besides: {}", still.join(", ")));
@@ -171,7 +175,7 @@ fn notes(order: &StopOrder, followed: &Followed, words: &str, ui: &Ui) {
     }
 }
 
-fn say(order: &StopOrder, brought: &Brought, stopped: &[StopTarget], json: bool, ui: &Ui) -> Result {
+fn say(order: &StopOrder, brought: &Brought, stopped: &[StopTarget], json: bool, ui: &Ui) -> Result<()> {
     let digest = Digest::of_json(order).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
     let mut out = ui.out();
     if json {
@@ -193,6 +197,5 @@ fn say(order: &StopOrder, brought: &Brought, stopped: &[StopTarget], json: bool,
     } else {
         out.line(digest)?;
     }
-    out.finish()?;
-    Ok(Exit::Ok)
+    out.finish()
 }
