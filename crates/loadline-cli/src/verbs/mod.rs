@@ -54,7 +54,7 @@ pub enum Verb {
     Standing(standing::Args),
     Verify(verify::Args),
     Gate(gate::Args),
-    Stop(stop::Args),
+    Stop(Box<stop::Args>),
 }
 
 /// Does it.
@@ -85,6 +85,6 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),
-        Verb::Stop(args) => stop::run(args, ui),
+        Verb::Stop(args) => stop::run(*args, ui),
     }
 }

@@ -294,7 +294,7 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     if std::env::var_os("LOADLINE_BLESS").is_some() && !std::path::Path::new(&path).exists() {
         std::fs::write(&path, bytes).unwrap();
     }
-    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let stored = std::fs::read(&path).unwrap();
     assert_eq!(String::from_utf8_lossy(bytes), String::from_utf8_lossy(&stored), "{name}");
     stored
 }

@@ -211,7 +211,11 @@ fn a_drill_that_is_asked_for_is_judged() {
     let reason = with(&|_| {}).reasons.into_iter().find(|reason| reason.rule == "drill").unwrap();
     assert_eq!((reason.found.as_deref(), reason.required.as_deref()), (Some("40 ms"), Some("at most 50 ms")));
     for (change, outcome, says) in [
-        (&(|drill| drill.last_byte_ms = 51) as &dyn Fn(&mut Drill), Outcome::Deny, "51 ms after the order"),
+        (
+            &(|drill: &mut Drill| drill.last_byte_ms = 51) as &dyn Fn(&mut Drill),
+            Outcome::Deny,
+            "51 ms after the order",
+        ),
         (&|drill| drill.bytes_after = 1, Outcome::Deny, "1 bytes came after"),
         (&|drill| drill.streams = 99, Outcome::Undetermined, "99 streams were under way"),
         (&|drill| drill.model = digest("other"), Outcome::Undetermined, "of another model"),

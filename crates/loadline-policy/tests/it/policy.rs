@@ -211,16 +211,13 @@ fn a_drill_and_the_least_time_at_a_stage_are_rules_like_others() {
     assert_eq!(changed("= 30", "= 10"), ["drill.max_age_days: 30 -> 10 (stronger)"]);
     assert_eq!(changed("= 50", "= 60"), ["drill.streams: 50 -> 60 (stronger)"]);
     assert_eq!(changed("\"general\"", "\"internal\""), ["drill.from: general -> internal (stronger)"]);
-    for (text, says) in [
-        (
-            DRILL.replacen("general", "weights_released", 1),
-            "drill: no stage asks for it from `weights_released` on",
-        ),
-        (DRILL.replacen("last_byte_ms = 100\n", "", 1), "drill.last_byte_ms: is missing"),
-        (DRILL.replacen("= 100", "= 0", 1), "drill.last_byte_ms: 0"),
-        (DRILL.replacen("streams", "stream", 1), "drill.stream"),
+    for (from, to, says) in [
+        ("general", "weights_released", "`drill`: no stage asks for it from `weights_released` on"),
+        ("last_byte_ms = 100\n", "", "`drill.last_byte_ms`"),
+        ("= 100", "= 0", "expected a whole number from 1 to 600000"),
+        ("streams", "stream", "`drill.stream`"),
     ] {
-        let said = said(with(&text)).join("\n");
+        let said = said(with(&DRILL.replacen(from, to, 1))).join("\n");
         assert!(said.contains(says), "{says}: {said}");
     }
     let least = SMALL.replacen("name = \"internal\"", "name = \"internal\"\nmin_days = 14", 1);
