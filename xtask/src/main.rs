@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask bench runner|local|gate`, `cargo xtask fuzz`. The tidy checks are tests (`xtask/tests/it`).
+//! Chores of the workspace: `cargo xtask bench runner|local|gate`, `cargo xtask size`, `cargo xtask fuzz`. The tidy checks are tests (`xtask/tests/it`).
 #![expect(clippy::print_stdout, reason = "a chore prints its table")]
 
 mod fuzz;
@@ -6,6 +6,7 @@ mod gate;
 mod local;
 mod process;
 mod runner;
+mod size;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask bench runner [--runs N] [--peers]   the runner against the mock endpoint of ../shared/bench
        cargo xtask bench local [--runs N] [--python P] the local runtime, beside llama-cpp-python when P has it
        cargo xtask bench gate [--folder DIR]           the gate with its audit log on the disk of DIR (target)
+       cargo xtask size                                the small verifier: its bytes and its crates, each with a limit
        cargo xtask fuzz [TARGET] [--seconds N]         fuzzing, each target for N seconds; needs a nightly compiler and cargo-fuzz";
 
 fn main() -> ExitCode {
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         ["bench", "runner", rest @ ..] => runner::bench(rest),
         ["bench", "local", rest @ ..] => local::bench(rest),
         ["bench", "gate", rest @ ..] => gate::bench(rest),
+        ["size"] => size::size(),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         _ => Err(USAGE.to_owned()),
     };

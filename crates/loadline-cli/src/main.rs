@@ -23,6 +23,7 @@ mod store;
 mod table;
 mod tasks;
 mod ui;
+mod upstreams;
 mod verbs;
 
 use clap::Parser as _;

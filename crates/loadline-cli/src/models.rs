@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use loadline_core::model::SIMULATED_PROVIDER;
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelRef};
@@ -16,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What goes before the slash.
-const PROVIDERS: [&str; 4] = ["openai", "anthropic", "gguf", "fake"];
+const PROVIDERS: [&str; 4] = ["openai", "anthropic", "gguf", SIMULATED_PROVIDER];
 
 /// A reference that has been read but not opened: opening may take a while and much memory.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Choice {
         let place = match reference.provider.as_str() {
             "openai" | "anthropic" => Place::Http,
             "gguf" => Place::File(gguf_file(&reference.name)?),
-            "fake" => Place::Simulated(Box::new(
+            SIMULATED_PROVIDER => Place::Simulated(Box::new(
                 Simulated::parse(&reference.name)
                     .map_err(|error| Failure::of(Exit::Usage, &error).hint(error.hint()))?,
             )),
@@ -123,8 +124,7 @@ impl Choice {
                 let args = ModelArgs { base_url: settings.base_url.clone(), pairs: settings.pairs.clone() };
                 loadline_model::open(&self.reference, &args).map_err(|error| model_failure(&error))
             }
-            Place::File(path) => self.open_file(path, settings, None),
-            Place::Known(model, path) => self.open_file(path, settings, Some(model)),
+            Place::File(_) | Place::Known(..) => Ok(Arc::new(self.open_here(settings)?)),
             Place::Simulated(model) => {
                 self.takes_no_settings(settings)?;
                 Ok(Arc::new(model.as_ref().clone()))
@@ -132,13 +132,20 @@ impl Choice {
         }
     }
 
-    /// Loads a GGUF file, in a thread of its own stack size and without blocking anything but this call.
-    fn open_file(
-        &self,
-        path: &Path,
-        settings: &Settings,
-        known: Option<&KnownModel>,
-    ) -> Result<Arc<dyn Model>, Failure> {
+    /// Loads its GGUF file, in a thread of its own stack size and without blocking anything but this call.
+    ///
+    /// # Errors
+    /// As [`Choice::open`], and when it does not run in this process.
+    pub fn open_here(&self, settings: &Settings) -> Result<LocalModel, Failure> {
+        let (path, known) = match &self.place {
+            Place::File(path) => (path, None),
+            Place::Known(model, path) => (path, Some(*model)),
+            Place::Http | Place::Simulated(_) => {
+                let message = format!("{} does not run in this process", self.reference);
+                return Err(Failure::new(Exit::Usage, message)
+                    .hint("a GGUF file does, and what `loadline models` lists"));
+            }
+        };
         if settings.base_url.is_some() {
             return Err(Failure::new(
                 Exit::Usage,
@@ -156,7 +163,7 @@ impl Choice {
         if let Some(known) = known {
             check_digest(known, model.identity().weights, path)?;
         }
-        Ok(Arc::new(model))
+        Ok(model)
     }
 
     fn takes_no_settings(&self, settings: &Settings) -> Result<(), Failure> {

@@ -55,6 +55,9 @@ pub struct ModelRef {
     pub name: String,
 }
 
+/// The provider of simulated subjects.
+pub const SIMULATED_PROVIDER: &str = "fake";
+
 /// Why a text is not a model reference.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a model reference: expected a catalogue name or PROVIDER/NAME")]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::{Digest, hex};
 use crate::model::{ContinuationLoglikelihood, ModelIdentity, ModelRef, Request, StopReason, Usage};
@@ -119,6 +119,12 @@ pub struct TaskIdentity {
     pub digest: Digest,
 }
 
+/// A place among choices: 32 bits, so that machines of every width read the same rows.
+fn choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let place = Option::<u32>::deserialize(deserializer)?;
+    place.map(usize::try_from).transpose().map_err(serde::de::Error::custom)
+}
+
 /// One sample, asked once per epoch: the row that is paid for and must never be lost.
 ///
 /// A row with an [error](SampleRecord::error) is asked again when the run is resumed; the row of that later try
@@ -139,7 +145,7 @@ pub struct SampleRecord {
     /// What counts as right.
     pub target: Vec<String>,
     /// Index of the right choice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "choice")]
     pub gold: Option<usize>,
     /// What the dataset says of the sample (level, language, …).
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]

@@ -2,7 +2,7 @@
 //! memory.
 //!
 //! `cargo run --release -p loadline-exam --features fixture --example big_bundle -- make FILE 100000`, then
-//! `… -- verify FILE`.
+//! `… -- verify FILE`. With `make FILE SAMPLES older` it has the form of before starts were witnessed.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -15,9 +15,9 @@ fn main() -> Result<(), Fault> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut out = std::io::stdout().lock();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["make", file, samples] => {
+        ["make", file, samples] | ["make", file, samples, "older"] => {
             let samples: u64 = samples.parse()?;
-            let mut plan = Plan::default();
+            let mut plan = Plan { older: arguments.len() > 3, ..Plan::default() };
             let tests = plan.policy.tests.len() as u64;
             plan.policy.tests.iter_mut().for_each(|test| test.n = samples / tests);
             let bundle = make(&plan)?.bundle()?;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Fault> {
             let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("peak memory unknown");
             writeln!(out, "holds: {}; {seconds:.2} s; {peak}", report.holds)?;
         }
-        _ => return Err("usage: big_bundle make FILE SAMPLES | verify FILE".into()),
+        _ => return Err("usage: big_bundle make FILE SAMPLES [older] | verify FILE".into()),
     }
     Ok(())
 }

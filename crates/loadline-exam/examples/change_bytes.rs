@@ -4,17 +4,9 @@
 
 use std::io::Write as _;
 
+use loadline_exam::fixture::change::next;
 use loadline_exam::fixture::{Fault, Plan, make};
 use loadline_exam::{Anchor, verify};
-
-/// SplitMix64, so that every run changes the same bytes.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
 
 fn main() -> Result<(), Fault> {
     let changes: u64 = std::env::args().nth(1).unwrap_or_else(|| "10000".to_owned()).parse()?;

@@ -64,7 +64,7 @@ pub struct Examined {
 pub struct Exam {
     /// Which attempt, from 1.
     pub attempt: u64,
-    /// The log right after the registration.
+    /// The state of the log that the seed is made from.
     pub checkpoint: SeedCheckpoint,
     /// Log index of the commitment.
     pub commitment: u64,

@@ -4,7 +4,7 @@
 use loadline_core::model::Basis;
 use loadline_core::{Digest, Instant};
 use loadline_policy::decide::{Asked, Case, Drill, Evidence, Outcome, SignOff, decide};
-use loadline_policy::policy::{Source, Stage};
+use loadline_policy::policy::{Below, Source, Stage};
 use loadline_policy::{Ledger, Pack, Policy, ScopeVerdict};
 
 use crate::attest::{Exam, MAX_TESTS};
@@ -123,6 +123,7 @@ fn evidence(hearing: &Hearing<'_>) -> Result<Vec<Evidence>, CaseError> {
 }
 
 /// What each test of an exam comes to under the policy when it ends, before anybody signs: for in-toto's test result.
+/// It is judged on the full path, whatever the policy's scope says: what was asked has an outcome.
 ///
 /// # Errors
 /// See [`CaseError`].
@@ -133,13 +134,14 @@ pub fn test_outcomes(
     exam: &Exam,
 ) -> Result<Vec<(String, Outcome)>, CaseError> {
     let now = exam.tests.iter().map(|test| test.finished).max().unwrap_or(Instant::EPOCH);
+    let mut full = policy.clone();
+    full.scope.below = Below::Full;
     let hearing = Hearing {
-        policy,
+        policy: &full,
         model,
         identity,
         exam,
         finish: 0,
-        // Without a verdict of any law every test is asked.
         scope: Vec::new(),
         sign_offs: Vec::new(),
         drill: None,
@@ -147,7 +149,7 @@ pub fn test_outcomes(
         now,
     };
     let case = case(&hearing)?;
-    let decision = decide(policy, &case)?;
+    let decision = decide(&full, &case)?;
     let outcome = |evidence: &Evidence| {
         let about = |id: &&loadline_policy::decide::Reason| id.evidence.contains(&evidence.id);
         decision.reasons.iter().find(about).map_or(Outcome::Undetermined, |reason| reason.outcome)

@@ -97,6 +97,10 @@ pub struct Start {
     /// Log index of the start before, of this model under this policy; none for the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<u64>,
+    /// The log right before this entry, cosigned: [`crate::Witnessed`], as its note's text. None in exams of before there
+    /// was one, whose seed rests on less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<String>,
     /// When.
     pub at: Instant,
 }
@@ -135,6 +139,10 @@ pub struct Finish {
     pub secret: ExamSecret,
     /// The records, in the order of the attestation.
     pub records: Vec<RecordRef>,
+    /// How often the exam went on after it was cut off: so many `resume` entries there are. None in exams of before this
+    /// was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<u64>,
     /// When.
     pub at: Instant,
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use loadline_core::digest::{Hasher, canonical_json};
-use loadline_core::model::Basis;
+use loadline_core::model::{Basis, SIMULATED_PROVIDER};
 use loadline_core::strict::{self, StrictError};
 use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, ModelRef};
@@ -231,6 +231,11 @@ impl Manifest {
             Self::Weights(statement) => &statement.subject[0].name,
             Self::Remote(statement) => &statement.subject[0].name,
         }
+    }
+
+    /// Whether there is no model behind it but a simulation.
+    pub fn is_simulated(&self) -> bool {
+        matches!(self, Self::Remote(statement) if statement.predicate.provider == SIMULATED_PROVIDER)
     }
 
     /// On what "this is that model" can rest at most.

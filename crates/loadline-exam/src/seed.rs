@@ -1,9 +1,9 @@
-//! Where the questions come from: nobody but the authority can know them before the exam is over, and nobody who does not
-//! know its secret can choose them. The authority itself could try registrations until it likes the questions; a bundle
-//! cannot show that it did not.
+//! Where the questions come from: nobody but the authority can know them before the exam is over, and nobody can choose
+//! them. Who does not know the secret cannot even try; the authority, who does, gets another try only with the cosignatures
+//! of its log's witnesses anew ([`Witnessed`]). A log without witnesses leaves it as many as it likes.
 //!
-//! The seed is a digest of the authority's secret (bound by its logged hash), of the log's state right after the
-//! registration, of the policy and of the model.
+//! The seed is a digest of the authority's secret (bound by its logged hash), of the log's state right before the exam
+//! began, of the policy and the model (both bound by that state), and of the cosignatures under that state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +14,8 @@ use loadline_suites::Seed;
 use loadline_tlog::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroize;
+
+use crate::witnessed::Witnessed;
 
 /// 32 random bytes that the authority keeps until the exam is over. Masked in `Debug`, wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,13 +76,14 @@ impl<'de> Deserialize<'de> for ExamSecret {
     }
 }
 
-/// The log right after the registration.
+/// The state of the log that goes into the seed: right before the start, after the registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeedCheckpoint {
     /// Which log.
     pub origin: String,
-    /// How many entries: one more than the registration's index.
+    /// How many entries: the index of the start. In exams without [`crate::entry::Start::witnessed`], one more than the
+    /// registration's index.
     pub size: u64,
     /// The Merkle root over them.
     pub root: Digest,
@@ -108,19 +111,25 @@ impl fmt::Debug for ExamSeed {
 }
 
 impl ExamSeed {
-    /// Derives it.
+    /// Derives it. `witnessed` is none only for exams of before there was one.
     ///
     /// # Errors
     /// When the checkpoint's origin cannot be one.
     pub fn derive(
         secret: &ExamSecret,
         checkpoint: &SeedCheckpoint,
+        witnessed: Option<&Witnessed>,
         policy: Digest,
         model: Digest,
     ) -> Result<Self, CheckpointError> {
         let text = checkpoint.to_text()?;
-        let parts: [&[u8]; 4] = [&secret.0, text.as_bytes(), &policy.0, &model.0];
-        Ok(Self(Digest::of_parts("loadline/exam/seed/1", &parts)))
+        let mut parts: Vec<&[u8]> = vec![&secret.0, text.as_bytes(), &policy.0, &model.0];
+        let Some(witnessed) = witnessed else {
+            return Ok(Self(Digest::of_parts("loadline/exam/seed/1", &parts)));
+        };
+        let cosignatures = witnessed.cosignatures();
+        parts.extend(cosignatures.iter().map(Vec::as_slice));
+        Ok(Self(Digest::of_parts("loadline/exam/seed/2", &parts)))
     }
 
     /// The seed of one test of the policy.

@@ -4,13 +4,15 @@ use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, Instant};
 use loadline_policy::decide::SignOff;
 use loadline_policy::policy::{Role, Stage};
-use loadline_trust::{Envelope, EnvelopeError, Root, SecretKey, SignerError};
+use loadline_trust::{Envelope, EnvelopeError, KeyId, Root, SecretKey, SignerError};
 use serde::{Deserialize, Serialize};
 
 /// `payloadType` of a sign-off.
 pub const SIGN_OFF_TYPE: &str = "application/vnd.loadline.sign-off+json";
-/// `format` of a sign-off.
-pub const SIGN_OFF_FORMAT: &str = "loadline-sign-off/1";
+/// `format` of a sign-off that is made now.
+pub const SIGN_OFF_FORMAT: &str = "loadline-sign-off/2";
+/// `format` of a sign-off whose id does not tell two signers of the same payload apart. Read for ever, made no more.
+pub const SIGN_OFF_FORMAT_1: &str = "loadline-sign-off/1";
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +24,7 @@ pub struct SignOffStatement {
     pub at: Instant,
     /// Payload digest of the exam's attestation: what was looked at.
     pub attestation: Digest,
-    /// [`SIGN_OFF_FORMAT`].
+    /// [`SIGN_OFF_FORMAT`], or [`SIGN_OFF_FORMAT_1`] of old.
     pub format: String,
     /// Under which policy.
     pub policy: Digest,
@@ -45,7 +47,7 @@ pub enum SignOffError {
     #[error(transparent)]
     Signers(#[from] SignerError),
     /// Another format.
-    #[error("`format` is `{0}`, not `{SIGN_OFF_FORMAT}`")]
+    #[error("`format` is `{0}`, not `{SIGN_OFF_FORMAT}` or `{SIGN_OFF_FORMAT_1}`")]
     Format(String),
     /// More than one signed it.
     #[error("{0} keys signed one sign-off; each person signs their own")]
@@ -79,6 +81,18 @@ impl SignOffStatement {
         Envelope::sign_json(SIGN_OFF_TYPE, self, &[key])
     }
 
+    /// Reads what somebody says that they signed. No signature is checked.
+    ///
+    /// # Errors
+    /// When it is no sign-off.
+    pub fn read(envelope: &Envelope) -> Result<Self, SignOffError> {
+        let statement: Self = envelope.json(SIGN_OFF_TYPE)?;
+        if [SIGN_OFF_FORMAT, SIGN_OFF_FORMAT_1].contains(&statement.format.as_str()) {
+            return Ok(statement);
+        }
+        Err(SignOffError::Format(one_line(&statement.format, 40)))
+    }
+
     /// Reads a sign-off about an exam and checks that exactly one key signed it, which holds the role under this root.
     /// Whether it is fresh, and about the right model, stage and policy, is for the decision to say.
     ///
@@ -86,16 +100,13 @@ impl SignOffStatement {
     /// See [`SignOffError`].
     pub fn accept(bytes: &[u8], root: &Root, attestation: Digest) -> Result<SignOff, SignOffError> {
         let envelope = Envelope::parse(bytes)?;
-        let statement: Self = envelope.json(SIGN_OFF_TYPE)?;
-        if statement.format != SIGN_OFF_FORMAT {
-            return Err(SignOffError::Format(one_line(&statement.format, 40)));
-        }
+        let statement = Self::read(&envelope)?;
         if statement.attestation != attestation {
             return Err(SignOffError::Attestation { found: statement.attestation, expected: attestation });
         }
         let signer = signer(&envelope, root, trust_role(statement.role))?;
         Ok(SignOff {
-            id: format!("sign-off-{}", &envelope.payload_digest().hex()[..12]),
+            id: format!("sign-off-{}", &digest(&envelope)?.hex()[..12]),
             signer,
             role: statement.role,
             approves: statement.approves,
@@ -107,11 +118,32 @@ impl SignOffStatement {
     }
 }
 
+/// Names one person's sign-off: what was signed and by which key. Two people who agree in the same second sign the same
+/// payload, so that version 1, which is named by the payload alone, cannot tell them apart.
+///
+/// # Errors
+/// When it is no sign-off, or of several keys.
+pub fn digest(envelope: &Envelope) -> Result<Digest, SignOffError> {
+    let (statement, key, payload) =
+        (SignOffStatement::read(envelope)?, claimed(envelope)?, envelope.payload_digest());
+    match statement.format.as_str() {
+        SIGN_OFF_FORMAT_1 => Ok(payload),
+        _ => Ok(Digest::of_parts("loadline/sign-off/2", &[&payload.0, &key.0.0])),
+    }
+}
+
+fn claimed(envelope: &Envelope) -> Result<KeyId, SignOffError> {
+    let claimed: Vec<_> = envelope.claimed().collect();
+    match claimed[..] {
+        [id] => Ok(id),
+        _ => Err(SignOffError::Several(claimed.len())),
+    }
+}
+
 /// The one key that signed, as `NAME KEYID`. A role's threshold is about what the role says as one; a sign-off is what
 /// one person says, and the policy counts them.
 fn signer(envelope: &Envelope, root: &Root, role: loadline_trust::Role) -> Result<String, SignOffError> {
-    let claimed: Vec<_> = envelope.claimed().collect();
-    let [id] = claimed[..] else { return Err(SignOffError::Several(claimed.len())) };
+    let id = claimed(envelope)?;
     if let Some(key) = root.keys.get(&id)
         && !root.roles_of(id).any(|held| held == role)
     {

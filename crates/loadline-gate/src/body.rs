@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
@@ -16,7 +16,7 @@ use crate::gate::Gate;
 use crate::ledger::{Ending, Outcome, Recorded, RequestId, Reservation};
 use crate::live::LiveGuard;
 use crate::refusal::{Code, Dialect, Refusal};
-use crate::upstream::Lease;
+use crate::upstream::Coming;
 use crate::usage::Meter;
 
 /// A forwarded request, until its outcome is written. Dropping it writes that the caller left.
@@ -80,8 +80,8 @@ pub(crate) struct Patience {
 /// An answer that comes from an upstream.
 pub(crate) struct Relayed {
     pub(crate) first: Option<Bytes>,
-    /// Dropping it closes the connection to the upstream; it is given back after a whole answer.
-    pub(crate) upstream: Option<(Incoming, Lease)>,
+    /// Dropping it closes the connection to the upstream, or ends the computation.
+    pub(crate) upstream: Option<Coming>,
     pub(crate) ticket: Ticket,
     pub(crate) cut: oneshot::Receiver<Refusal>,
     pub(crate) dialect: Dialect,
@@ -113,15 +113,17 @@ impl Relayed {
 
     /// Ends at once when there is nothing to pass on.
     pub(crate) fn end_if_empty(&mut self) {
-        if self.first.is_none() && self.upstream.as_ref().is_some_and(|(body, _)| body.is_end_stream()) {
+        if self.first.is_none() && self.upstream.as_ref().is_some_and(Coming::is_end_stream) {
             self.finish();
         }
     }
 
     fn finish(&mut self) {
-        if let Some((_, lease)) = self.upstream.take() {
+        if let Some(coming) = self.upstream.take() {
+            if let Some(used) = coming.finish() {
+                self.ticket.meter.tell(used);
+            }
             self.ticket.end(Ending::Complete);
-            lease.give_back();
         }
     }
 
@@ -134,7 +136,7 @@ impl Relayed {
         }
         self.left -= size;
         self.ticket.delivered(&bytes);
-        if self.upstream.as_ref().is_some_and(|(body, _)| body.is_end_stream()) {
+        if self.upstream.as_ref().is_some_and(Coming::is_end_stream) {
             self.finish();
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
@@ -169,7 +171,7 @@ impl Body for Relayed {
             return this.deliver(first);
         }
         loop {
-            let Some((body, _)) = &mut this.upstream else { return Poll::Ready(None) };
+            let Some(body) = &mut this.upstream else { return Poll::Ready(None) };
             match Pin::new(body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers are not passed on.

@@ -2,13 +2,16 @@
 //! once that is forbidden.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+#[cfg(target_os = "linux")]
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -27,6 +30,8 @@ pub(crate) struct ConnState {
     dead: AtomicBool,
     waker: AtomicWaker,
     moved: Notify,
+    /// The socket, while it is open: killing must not wait until the connection's task gets its turn.
+    socket: Mutex<Option<Arc<TcpStream>>>,
 }
 
 impl ConnState {
@@ -38,12 +43,35 @@ impl ConnState {
     /// The answer to a request has no more bytes.
     pub(crate) fn end(&self, request: u64) {
         self.ended.fetch_max(request, Ordering::AcqRel);
+        if self.is_dead() {
+            self.moved.notify_waiters();
+        }
     }
 
-    /// Forbids every further byte, and throws away what the system has not sent yet.
+    /// Forbids every further byte, and throws away what the system has not sent yet. When this returns, nothing leaves
+    /// any more, whatever the connection's task is doing.
     pub(crate) fn kill(&self) {
         self.dead.store(true, Ordering::Release);
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Dissolving the association resets the connection now, and empties the system's buffer.
+        let is_reset = socket.is_none_or(|socket| rustix::net::connect_unspec(&*socket).is_ok());
         self.waker.wake();
+        if is_reset {
+            self.close();
+        }
+    }
+
+    /// Whether the system holds no byte back: what is written has left. A caller who does not read, or whose network is
+    /// slow, makes it hold bytes back, and they would leave whenever there is room.
+    pub(crate) fn is_drained(&self) -> bool {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        socket.is_none_or(|socket| holds_nothing(&socket))
+    }
+
+    /// No byte can follow, of whichever request.
+    fn close(&self) {
+        self.flushed.store(u64::MAX, Ordering::Release);
+        self.moved.notify_waiters();
     }
 
     /// Whether it is killed or closed.
@@ -60,9 +88,18 @@ impl ConnState {
 
     /// Comes when the answer to a request has left to its last byte, or the connection is closed.
     pub(crate) async fn flushed(&self, request: u64) {
+        self.reached(&self.flushed, request).await;
+    }
+
+    /// Comes when a killed connection has let go of a request: its upstream is dropped, its outcome is written.
+    pub(crate) async fn let_go(&self, request: u64) {
+        self.reached(&self.ended, request).await;
+    }
+
+    async fn reached(&self, count: &AtomicU64, request: u64) {
         loop {
             let moved = self.moved.notified();
-            if self.flushed.load(Ordering::Acquire) >= request {
+            if count.load(Ordering::Acquire) >= request {
                 return;
             }
             moved.await;
@@ -70,9 +107,25 @@ impl ConnState {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn holds_nothing(socket: &TcpStream) -> bool {
+    // With this mark a socket is writable only when nothing waits to be sent.
+    let marked = socket2::SockRef::from(socket).set_tcp_notsent_lowat(1);
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    marked.is_ok()
+        && poll(&mut asked, Some(&Timespec::default())).is_ok()
+        && asked.iter().all(|asked| asked.revents().contains(PollFlags::OUT))
+}
+
+/// Nobody can say: it is reset when its time is over.
+#[cfg(not(target_os = "linux"))]
+fn holds_nothing(_: &TcpStream) -> bool {
+    false
+}
+
 /// A caller's connection.
 pub(crate) struct CallerStream {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     state: Arc<ConnState>,
     /// How long a caller may take nothing of what is there for it.
     patience: Duration,
@@ -81,7 +134,25 @@ pub(crate) struct CallerStream {
 
 impl CallerStream {
     pub(crate) fn new(stream: TcpStream, state: Arc<ConnState>, patience: Duration) -> Self {
+        let stream = Arc::new(stream);
+        *state.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&stream));
         Self { stream, state, patience, stalled: None }
+    }
+
+    /// Tries until the system says that it would have to wait.
+    fn try_to<T>(
+        &self,
+        context: &mut Context<'_>,
+        ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+        mut act: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            std::task::ready!(ready(&self.stream, context))?;
+            match act(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 
     /// After each try to write: a caller who takes nothing for too long is let go.
@@ -104,7 +175,7 @@ impl CallerStream {
         self.state.waker.register(context.waker());
         if self.state.is_dead() {
             // Closing resets then, so what waits in the system's buffer is thrown away.
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut"));
         }
         Ok(())
@@ -113,20 +184,19 @@ impl CallerStream {
 
 impl Drop for CallerStream {
     fn drop(&mut self) {
-        // No byte can follow, of whichever request.
-        self.state.flushed.store(u64::MAX, Ordering::Release);
-        self.state.moved.notify_waiters();
+        self.state.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.state.close();
     }
 }
 
 impl AsyncRead for CallerStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        self.try_to(context, TcpStream::poll_read_ready, |stream| stream.try_read_buf(buffer).map(|_| ()))
     }
 }
 
@@ -137,7 +207,7 @@ impl AsyncWrite for CallerStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        let tried = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let tried = self.try_to(context, TcpStream::poll_write_ready, |stream| stream.try_write(bytes));
         self.watch(tried, context)
     }
 
@@ -147,21 +217,22 @@ impl AsyncWrite for CallerStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        let tried = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let tried =
+            self.try_to(context, TcpStream::poll_write_ready, |stream| stream.try_write_vectored(slices));
         self.watch(tried, context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     /// The HTTP library asks for this only when it holds nothing back.
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.state.flush();
-        Pin::new(&mut self.stream).poll_flush(context)
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(Shutdown::Write))
     }
 }

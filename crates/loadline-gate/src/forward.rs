@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::Response;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use crate::ledger::{
 use crate::live::LiveGuard;
 use crate::proxy::REQUEST_ID;
 use crate::refusal::{Code, Dialect, Refusal};
-use crate::upstream::{Lease, Outgoing, SendError, Upstream};
+use crate::upstream::{Coming, Outgoing, Upstream};
 use crate::usage::Meter;
 
 /// The header with the place of a request in the audit log.
@@ -100,7 +100,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
     }
     gate.metrics.forwarded.fetch_add(1, Ordering::Relaxed);
     let intent = recorded.id;
-    let Admitted { id, upstream, headers, body, ask, permit, live, mut cut, .. } = admitted;
+    let Admitted { id, upstream, headers, body, ask, permit, now, live, mut cut, .. } = admitted;
     let mut ticket = Ticket {
         gate: Arc::clone(gate),
         recorded: Some(recorded),
@@ -115,14 +115,15 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         _live: live,
     };
     let body = ask.with_model(&body, &permit.served.upstream_model);
-    let outgoing = Outgoing { path: upstream, headers, body };
+    let default_output_tokens = gate.limits.default_output_tokens;
+    let outgoing = Outgoing { path: upstream, headers, body, request: id, at: now, default_output_tokens };
     let sent = tokio::select! {
         biased;
         Ok(refusal) = &mut cut => Err((Ending::Stopped, refusal)),
         sent = send(gate, &permit, &outgoing) => sent,
     };
     let begun = match sent {
-        Ok((response, lease, from)) => begin(response, lease, from, &mut ticket, &mut cut).await,
+        Ok((response, from)) => begin(response, from, &mut ticket, &mut cut).await,
         Err(failed) => Err(failed),
     };
     match begun {
@@ -182,7 +183,7 @@ async fn send(
     gate: &Gate,
     permit: &Permit,
     outgoing: &Outgoing,
-) -> Result<(Response<Incoming>, Lease, Arc<Upstream>), Failed> {
+) -> Result<(Response<Coming>, Arc<Upstream>), Failed> {
     let passed_ms = gate.now().passed_ms;
     let all = &permit.served.upstreams;
     let (failing, well): (Vec<_>, Vec<_>) = all.iter().partition(|upstream| upstream.is_failing(passed_ms));
@@ -191,19 +192,12 @@ async fn send(
     for (at, upstream) in order.iter().enumerate() {
         let is_last = at + 1 == order.len();
         match upstream.send(&*gate.base.dial, outgoing, passed_ms).await {
-            Ok((response, _)) if matches!(response.status().as_u16(), 502..=504) && !is_last => {}
-            Ok((response, lease)) => return Ok((response, lease, Arc::clone(upstream))),
+            Ok(response) if matches!(response.status().as_u16(), 502..=504) && !is_last => {}
+            Ok(response) => return Ok((response, Arc::clone(upstream))),
             Err(error) => {
-                let (code, ending) = match &error {
-                    SendError::Connect { .. } | SendError::Key(_) => {
-                        (Code::UpstreamUnreachable, Ending::UpstreamFailed)
-                    }
-                    SendError::Broken { .. } => (Code::UpstreamFailed, Ending::UpstreamFailed),
-                    SendError::TimedOut(_) => (Code::UpstreamTimedOut, Ending::TimedOut),
-                };
-                let waited = ending == Ending::TimedOut;
-                failed = Some((ending, Refusal::new(code, error.to_string())));
-                if waited {
+                let (ending, refusal, may_go_on) = error.refusal();
+                failed = Some((ending, refusal));
+                if !may_go_on {
                     break;
                 }
             }
@@ -217,15 +211,13 @@ async fn send(
 struct Begun {
     head: hyper::http::response::Parts,
     first: Option<Bytes>,
-    rest: Incoming,
-    lease: Lease,
+    rest: Coming,
     from: Arc<Upstream>,
 }
 
 /// Waits for the first bytes of an answer, so that they leave together with its head. An error is read whole.
 async fn begin(
-    response: Response<Incoming>,
-    lease: Lease,
+    response: Response<Coming>,
     from: Arc<Upstream>,
     ticket: &mut Ticket,
     cut: &mut oneshot::Receiver<Refusal>,
@@ -254,7 +246,7 @@ async fn begin(
         let Some(frame) = frame else { break };
         first = frame.map_err(|_| broken())?.into_data().ok().filter(|bytes| !bytes.is_empty());
     }
-    Ok(Begun { head, first, rest, lease, from })
+    Ok(Begun { head, first, rest, from })
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {
@@ -266,7 +258,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 /// masked in them.
 async fn error_of(
     head: &hyper::http::response::Parts,
-    mut body: Incoming,
+    mut body: Coming,
     from: &Upstream,
     model: &str,
 ) -> Failed {
@@ -311,7 +303,7 @@ fn respond(
     intent: IntentId,
     permit: &Permit,
 ) -> Response<Answer> {
-    let Begun { head, first, rest, lease, from } = begun;
+    let Begun { head, first, rest, from } = begun;
     let (id, is_stream) = (ticket.request, is_stream(&head.headers));
     if is_stream {
         ticket.gate.metrics.streams.fetch_add(1, Ordering::Relaxed);
@@ -323,7 +315,7 @@ fn respond(
     let patience = Patience { idle: from.idle, end: now + from.total };
     let mut relayed = Relayed {
         first,
-        upstream: Some((rest, lease)),
+        upstream: Some(rest),
         ticket,
         cut,
         dialect: if from.api == Api::Anthropic { Dialect::Anthropic } else { Dialect::OpenAi },

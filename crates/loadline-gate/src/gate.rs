@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use loadline_core::Digest;
 
 use crate::clock::{Clock, Moment};
 use crate::config::{LimitsConfig, Loaded};
+use crate::door::Door;
 use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -20,6 +21,8 @@ use crate::upstream::Dial;
 
 /// How long a cut answer may take to leave before its connection is reset.
 const LEAVE_WITHIN: Duration = Duration::from_millis(60);
+/// How long a connection that was reset may take to let go of its upstream before the order is answered all the same.
+const LET_GO_WITHIN: Duration = Duration::from_millis(20);
 
 /// What the gate stands on.
 pub struct Foundations {
@@ -40,6 +43,8 @@ pub struct Foundations {
 /// A gate.
 pub struct Gate {
     snapshot: ArcSwap<Snapshot>,
+    /// Where callers are spoken to by TLS. Whether they are does not change.
+    pub(crate) door: ArcSwapOption<Door>,
     pub(crate) base: Foundations,
     pub(crate) live: Arc<Live>,
     pub(crate) limits: LimitsConfig,
@@ -81,6 +86,7 @@ impl Gate {
         let snapshot = loaded.snapshot(None, base.stops.stops(), &limits);
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            door: ArcSwapOption::from_pointee(loaded.door.clone()),
             base,
             live: Arc::default(),
             limits,
@@ -141,6 +147,10 @@ impl Gate {
         let next = loaded.snapshot(now.standing.clone(), Arc::clone(&now.stops), &self.limits);
         let config = next.config;
         self.snapshot.store(Arc::new(next));
+        if let (Some(door), true) = (&loaded.door, self.door.load().is_some()) {
+            // For connections from now on; those that are open keep what they were made with.
+            self.door.store(Some(Arc::new(door.clone())));
+        }
         let cut = self.sweep().await;
         drop(changing);
         self.note(Event::Reloaded(config)).await;
@@ -204,15 +214,15 @@ impl Gate {
         }
         let told = leaving.len() as u64;
         let deadline = tokio::time::Instant::now() + LEAVE_WITHIN;
-        let reset = join_all(leaving.iter().map(|answer| async move {
-            let late = tokio::time::timeout_at(deadline, answer.flushed()).await.is_err();
-            if late {
-                answer.kill();
-                answer.flushed().await;
-            }
-            late
+        let late = join_all(leaving.iter().map(|answer| async move {
+            let late = tokio::time::timeout_at(deadline, answer.left()).await.is_err();
+            late.then(|| answer.kill()).map(|()| answer)
         }));
-        let reset = reset.await.into_iter().filter(|late| *late).count() as u64;
+        let late: Vec<_> = late.await.into_iter().flatten().collect();
+        let reset = late.len() as u64;
+        // No byte leaves any more; what is left is to stop asking for them.
+        let let_go = join_all(late.into_iter().map(|answer| answer.let_go()));
+        let _ = tokio::time::timeout(LET_GO_WITHIN, let_go).await;
         self.metrics.cut.fetch_add(told, Ordering::Relaxed);
         Cut { told, reset }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use loadline_core::Digest;
 use tokio::sync::oneshot;
@@ -12,6 +13,9 @@ use crate::refusal::Refusal;
 
 /// Shards, so that requests on several cores do not wait for each other.
 const SHARDS: usize = 16;
+
+/// How soon it is looked again whether the system has sent everything.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A request under way.
 struct Entry {
@@ -38,13 +42,21 @@ pub(crate) struct Leaving {
 
 impl Leaving {
     /// Comes when its last byte has left.
-    pub(crate) async fn flushed(&self) {
+    pub(crate) async fn left(&self) {
         self.connection.flushed(self.request).await;
+        while !self.connection.is_drained() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
-    /// Forbids every further byte.
+    /// Forbids every further byte. None leaves when this has returned.
     pub(crate) fn kill(&self) {
         self.connection.kill();
+    }
+
+    /// Comes when a killed connection has let go of it.
+    pub(crate) async fn let_go(&self) {
+        self.connection.let_go(self.request).await;
     }
 }
 

@@ -17,6 +17,7 @@ use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random};
 use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Loaded};
+use crate::control;
 use crate::disk;
 use crate::gate::{Foundations, Gate};
 use crate::keys::KeyFile;
@@ -39,6 +40,8 @@ pub struct Outside {
     pub random: Random,
     /// Connections to upstreams and to the authority.
     pub dial: Arc<dyn Dial>,
+    /// Models of this process.
+    pub open: Arc<config::OpenResident>,
     /// Takes what the operator should know.
     pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -54,6 +57,10 @@ pub enum Notice {
     Reloaded(String),
     /// The configuration was read again, and the gate goes on as before.
     NotReloaded(String),
+    /// An upstream, or the authority, cannot be reached: why, and what to do. Said once until it can.
+    Unreachable(String, String),
+    /// Nothing is wrong, and yet the operator should know.
+    Warning(String),
 }
 
 /// Why a gate does not start.
@@ -135,7 +142,8 @@ pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartEr
     let config = config::parse(&text, folder)?;
     let keys = config.keys.path.clone();
     let read_keys = move |bytes: &[u8]| read_keys(bytes, &keys);
-    let loaded = config::load(&config, &read_keys, &*outside.environment, now())?;
+    let loaded = config::load(&config, &read_keys, &*outside.environment, &*outside.open, now())?;
+    loaded.warnings.iter().cloned().for_each(|warning| (outside.notice)(Notice::Warning(warning)));
     Ok((config, loaded))
 }
 
@@ -211,6 +219,11 @@ impl Running {
         Ok((self.public.local_addr()?, admin))
     }
 
+    /// Whether callers are spoken to by TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.config.tls.is_some()
+    }
+
     /// Serves until `ending` says so. Every message of `reload` reads the configuration again.
     ///
     /// # Errors
@@ -238,22 +251,33 @@ impl Running {
                 )
             })
         };
-        let mut tasks = tokio::task::JoinSet::new();
-        if let Some((listener, key)) = admin {
-            let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending.clone()));
+        let public = TcpListener::from_std(public)?;
+        let mut control = {
+            let (gate, ending) = (gate.clone(), ending.clone());
+            control::start(move || async move {
+                let mut tasks = tokio::task::JoinSet::new();
+                if let Some((listener, key)) = admin {
+                    let listener = TcpListener::from_std(listener)?;
+                    tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending));
+                }
+                tasks.spawn(keep_fresh(gate, keeper, chain, config, outside.clone()));
+                while reload.changed().await.is_ok() {
+                    (outside.notice)(match again().await {
+                        Ok(done) => Notice::Reloaded(done),
+                        Err(why) => Notice::NotReloaded(why),
+                    });
+                }
+                // Nobody can ask for a reload any more; the rest goes on.
+                tasks.join_all().await;
+                Ok(())
+            })?
+        };
+        tokio::select! {
+            () = serve::serve(gate, public, ending) => {}
+            // Without its operator and without the authority's word, a gate must not go on.
+            failed = control.failed() => return Err(failed),
         }
-        tasks.spawn(keep_fresh(gate.clone(), keeper, chain, config, outside.clone()));
-        tasks.spawn(async move {
-            while reload.changed().await.is_ok() {
-                (outside.notice)(match again().await {
-                    Ok(done) => Notice::Reloaded(done),
-                    Err(why) => Notice::NotReloaded(why),
-                });
-            }
-        });
-        serve::serve(gate, TcpListener::from_std(public)?, ending).await;
-        tasks.shutdown().await;
+        control.end().await;
         let _ = audit.event(Event::Ended).await;
         Ok(())
     }
@@ -317,7 +341,10 @@ async fn reloaded(
     path: &Path,
     running: &Config,
 ) -> Result<String, String> {
-    let (config, loaded) = check(path, outside).map_err(|error| error.to_string())?;
+    // A model that is loaded takes its time.
+    let (path, outside) = (path.to_owned(), outside.clone());
+    let checked = tokio::task::spawn_blocking(move || check(&path, &outside)).await;
+    let (config, loaded) = checked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let log = Arc::clone(audit);
     let subjects = loaded.subjects();
     let known =
@@ -331,12 +358,13 @@ async fn reloaded(
         done.push_str(&format!(", {} requests cut", cut.told));
     }
     let same = |config: &Config| {
-        let Config { name, listen, state, admin, limits, audit, authority, .. } = config.clone();
-        (name, listen, state, admin, limits, audit, authority.standing, authority.every)
+        let Config { name, listen, state, admin, limits, audit, authority, tls, .. } = config.clone();
+        let tls = tls.is_some();
+        (name, listen, state, admin, limits, audit, authority.standing, authority.every, tls)
     };
     if same(&config) != same(running) {
         done.push_str(
-            "; name, addresses, folders, limits and the standing's source change at the next start only",
+            "; name, addresses, folders, limits, the standing's source and whether TLS is spoken change at the next start only",
         );
     }
     Ok(done)

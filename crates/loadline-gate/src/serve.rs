@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -87,7 +88,29 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, mut ending: watch::Recei
     // A connection without it works too, slower.
     let _ = stream.set_nodelay(true);
     let state = Arc::new(ConnState::default());
-    let io = TokioIo::new(CallerStream::new(stream, Arc::clone(&state), gate.limits.write));
+    let stream = CallerStream::new(stream, Arc::clone(&state), gate.limits.write);
+    let Some(door) = gate.door.load_full() else {
+        return speak(gate, stream, state, ending).await;
+    };
+    let welcome = tokio::select! {
+        // Who has not asked yet is not waited for.
+        _ = ending.wait_for(|ends| *ends) => return,
+        welcome = door.welcome(stream, gate.limits.header) => welcome,
+    };
+    // Who does not speak TLS, or does not trust this gate, is let go.
+    if let Ok(stream) = welcome {
+        speak(gate, stream, state, ending).await;
+    }
+}
+
+/// HTTP on a connection, until it ends.
+async fn speak(
+    gate: Arc<Gate>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    state: Arc<ConnState>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let io = TokioIo::new(stream);
     let limits = &gate.limits;
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header).max_header_size(limits.header_bytes);

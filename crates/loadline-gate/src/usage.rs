@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use loadline_core::model::Usage;
 use serde::Deserialize;
 
 use crate::admission::BYTES_PER_TOKEN;
@@ -197,6 +198,13 @@ impl Meter {
             self.server.prompt_tokens = usage.prompt_tokens.or(self.server.prompt_tokens);
             self.server.completion_tokens = usage.completion_tokens.or(self.server.completion_tokens);
         }
+    }
+
+    /// What was used, where the answer itself need not say it.
+    pub fn tell(&mut self, used: Usage) {
+        let Usage { input_tokens, output_tokens } = used;
+        self.server =
+            ServerUsage { prompt_tokens: Some(input_tokens), completion_tokens: Some(output_tokens) };
     }
 
     /// What was used. `input` is the request's estimate, `most_output` what the request allowed. An upstream is believed

@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use crate::chat::{self, ChatTemplate};
 use crate::decoder::{Decoder, ForwardError, PIECE};
 use crate::error::LocalError;
-use crate::generate::{Session, generate};
+use crate::generate::{Session, Watch, generate};
 use crate::gguf::Gguf;
 use crate::kernels::Backend;
 use crate::options::{ChatUse, LocalOptions};
@@ -59,6 +59,15 @@ pub enum EngineError {
 }
 
 impl Engine {
+    /// Whether a file can be opened, as far as its head tells: format, architecture, kinds of tensors, tokenizer,
+    /// template. No weights are read.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn check(path: &Path, options: &LocalOptions) -> Result<(), LocalError> {
+        head(path, options).map(drop)
+    }
+
     /// Opens a GGUF file, with the digest of what was read when it is not given.
     ///
     /// # Errors
@@ -68,7 +77,7 @@ impl Engine {
         options: &LocalOptions,
         digest: Option<Digest>,
     ) -> Result<(Self, Digest), LocalError> {
-        let mut file = Gguf::open(path)?;
+        let (file, tokenizer, template) = head(path, options)?;
         let threads =
             options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from);
         let pool = rayon::ThreadPoolBuilder::new()
@@ -76,11 +85,6 @@ impl Engine {
             .thread_name(|number| format!("loadline-local-{number}"))
             .build()
             .map_err(|error| LocalError::Threads(error.to_string()))?;
-        // The shape first: a file of another architecture has another tokenizer.
-        crate::decoder::Config::from_gguf(&file)?;
-        let tokenizer = Tokenizer::from_metadata(&mut file.metadata)
-            .map_err(|what| LocalError::Tokenizer { path: path.to_owned(), what })?;
-        let template = template(&file, &tokenizer, options.chat)?;
         let (decoder, digest) = std::thread::scope(|scope| {
             let hashing = digest.is_none().then(|| scope.spawn(|| file.digest()));
             let decoder = Decoder::load(&file, tokenizer.len(), options.precision, Backend::best(), &pool);
@@ -186,7 +190,7 @@ impl Engine {
         &self,
         session: &mut Session,
         request: &loadline_core::model::Generate,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        watch: &mut Watch<'_>,
     ) -> Result<ModelOutput, EngineError> {
         let (text, control) = self.prompt_text(&request.prompt)?;
         let mut prompt = self.tokenizer.encode_sequence(&text, control);
@@ -195,9 +199,8 @@ impl Engine {
         }
         self.fits(prompt.len())?;
         let (decoder, tokenizer, context) = (&self.decoder, &self.tokenizer, self.context);
-        let written = self.install(|| {
-            generate(decoder, tokenizer, session, &prompt, &request.sampling, context, cancelled)
-        })?;
+        let written = self
+            .install(|| generate(decoder, tokenizer, session, &prompt, &request.sampling, context, watch))?;
         let usage = Usage { input_tokens: prompt.len() as u64, output_tokens: written.tokens as u64 };
         Ok(ModelOutput {
             completion: written.text,
@@ -222,6 +225,17 @@ pub const WORTH_GATHERING: usize = PIECE * 3 / 4;
 fn scored(loglikelihoods: Vec<ContinuationLoglikelihood>, tokens: usize) -> ModelOutput {
     let usage = Usage { input_tokens: tokens as u64, output_tokens: 0 };
     ModelOutput { loglikelihoods, usage, ..ModelOutput::default() }
+}
+
+/// What stands before the weights.
+fn head(path: &Path, options: &LocalOptions) -> Result<(Gguf, Tokenizer, Option<ChatTemplate>), LocalError> {
+    let mut file = Gguf::open(path)?;
+    // The shape first: a file of another architecture has another tokenizer.
+    crate::decoder::Config::from_gguf(&file)?;
+    let tokenizer = Tokenizer::from_metadata(&mut file.metadata)
+        .map_err(|what| LocalError::Tokenizer { path: path.to_owned(), what })?;
+    let template = template(&file, &tokenizer, options.chat)?;
+    Ok((file, tokenizer, template))
 }
 
 fn template(file: &Gguf, tokenizer: &Tokenizer, chat: ChatUse) -> Result<Option<ChatTemplate>, LocalError> {

@@ -62,6 +62,14 @@ impl Session {
     }
 }
 
+/// What a run of [`generate`] asks and tells while it goes on.
+pub struct Watch<'a> {
+    /// Whether nobody waits for the answer any more. Asked before each token.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// Takes the text as soon as no stop text can take it back. All of it together is the answer.
+    pub written: &'a mut (dyn FnMut(&str) + Send),
+}
+
 /// Writes until a stop text, a token that ends the answer, `max_tokens`, or the end of the context.
 ///
 /// # Errors
@@ -73,7 +81,7 @@ pub fn generate(
     prompt: &[u32],
     sampling: &Sampling,
     context: usize,
-    cancelled: &dyn Fn() -> bool,
+    watch: &mut Watch<'_>,
 ) -> Result<Generated, EngineError> {
     let mut sampler = Sampler::new(sampling)?;
     let mut answer = Answer::new(&sampling.stop);
@@ -81,27 +89,28 @@ pub fn generate(
     let most = room.min(sampling.max_tokens as usize);
     let mut sequence = prompt.to_vec();
     for written in 0..most {
-        if cancelled() {
+        if (watch.cancelled)() {
             return Err(EngineError::Cancelled);
         }
-        let logits = session.read(decoder, &sequence, cancelled)?;
+        let logits = session.read(decoder, &sequence, watch.cancelled)?;
         let token = sampler.choose(&logits).ok_or(EngineError::NotFinite)?;
         let ended = tokenizer.is_end(token) || answer.push(&tokenizer.token_bytes(token));
         if ended {
-            return Ok(Generated {
-                text: answer.finish(),
-                stop_reason: StopReason::Stop,
-                tokens: written + 1,
-            });
+            let text = answer.finish(watch.written);
+            return Ok(Generated { text, stop_reason: StopReason::Stop, tokens: written + 1 });
         }
+        answer.tell(watch.written);
         sequence.push(token);
     }
-    Ok(Generated { text: answer.finish(), stop_reason: StopReason::Length, tokens: most })
+    let text = answer.finish(watch.written);
+    Ok(Generated { text, stop_reason: StopReason::Length, tokens: most })
 }
 
 /// The text so far, and what ends it.
 struct Answer<'a> {
     text: String,
+    /// Bytes of it that were told.
+    told: usize,
     stream: TextStream,
     stops: Vec<&'a str>,
 }
@@ -109,7 +118,7 @@ struct Answer<'a> {
 impl<'a> Answer<'a> {
     fn new(stops: &'a [String]) -> Self {
         let stops = stops.iter().map(String::as_str).filter(|stop| !stop.is_empty()).collect();
-        Self { text: String::new(), stream: TextStream::default(), stops }
+        Self { text: String::new(), told: 0, stream: TextStream::default(), stops }
     }
 
     /// Adds the bytes of a token; true when a stop text is now there, which is cut off with all behind it.
@@ -128,17 +137,38 @@ impl<'a> Answer<'a> {
         match found.min() {
             Some(at) => {
                 self.text.truncate(at);
+                // What has begun behind a stop text is cut off with it.
+                self.stream = TextStream::default();
                 true
             }
             None => false,
         }
     }
 
-    fn finish(mut self) -> String {
+    /// Tells what is new, but for an end that may be the beginning of a stop text.
+    fn tell(&mut self, written: &mut (dyn FnMut(&str) + Send)) {
+        let end = self.text.len() - self.stops.iter().map(|stop| begun(&self.text, stop)).max().unwrap_or(0);
+        if end > self.told {
+            written(&self.text[self.told..end]);
+            self.told = end;
+        }
+    }
+
+    fn finish(mut self, written: &mut (dyn FnMut(&str) + Send)) -> String {
         let rest = self.stream.finish();
         self.text.push_str(&rest);
+        if self.text.len() > self.told {
+            written(&self.text[self.told..]);
+        }
         self.text
     }
+}
+
+/// How many bytes at the end of a text are the beginning of a stop text.
+fn begun(text: &str, stop: &str) -> usize {
+    let most = (stop.len() - 1).min(text.len());
+    // Both are whole characters, so a match is one, too.
+    (1..=most).rev().find(|n| text.as_bytes().ends_with(&stop.as_bytes()[..*n])).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -148,8 +178,17 @@ mod tests {
     fn answer(stops: &[&str], tokens: &[&[u8]]) -> (String, Option<usize>) {
         let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
         let mut answer = Answer::new(&stops);
-        let stopped = tokens.iter().position(|bytes| answer.push(bytes));
-        (answer.finish(), stopped)
+        let mut told = String::new();
+        let stopped = tokens.iter().position(|bytes| {
+            let stops = answer.push(bytes);
+            if !stops {
+                answer.tell(&mut |text| told.push_str(text));
+            }
+            stops
+        });
+        let text = answer.finish(&mut |text| told.push_str(text));
+        assert_eq!(told, text, "what was told is the answer");
+        (text, stopped)
     }
 
     #[test]
@@ -164,6 +203,26 @@ mod tests {
     fn a_stop_text_may_be_split_inside_a_character() {
         let bytes = "a§b".as_bytes();
         assert_eq!(answer(&["§"], &[&bytes[..2], &bytes[2..]]), ("a".to_owned(), Some(1)));
+    }
+
+    #[test]
+    fn what_may_become_a_stop_text_is_not_told_before_it_is_none() {
+        let stops = ["</end>".to_owned(), "<§".to_owned()];
+        let mut answer = Answer::new(&stops);
+        let mut tell = |bytes: &[u8]| {
+            let mut told = String::new();
+            assert!(!answer.push(bytes));
+            answer.tell(&mut |text| told.push_str(text));
+            told
+        };
+        assert_eq!([tell(b"a<"), tell(b"/en"), tell(b"s<"), tell(b"x")], ["a", "", "</ens", "<x"]);
+        // Half a character tells nothing.
+        assert_eq!([tell(b"<"), tell(&[0xc2]), tell(&[0xa8])], ["", "", "<\u{a8}"]);
+    }
+
+    #[test]
+    fn what_begins_behind_a_stop_text_goes_with_it() {
+        assert_eq!(answer(&["END"], &[b"xEND\xf0\x9f"]), ("x".to_owned(), Some(0)));
     }
 
     #[test]

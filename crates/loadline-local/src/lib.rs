@@ -22,5 +22,5 @@ pub mod tokenizer;
 
 pub use engine::{Engine, EngineError};
 pub use error::LocalError;
-pub use model::LocalModel;
+pub use model::{LocalModel, Written};
 pub use options::{ChatUse, LocalOptions, OptionError, Precision};

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc;
 
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
-use loadline_core::model::{Basis, BoxFuture, CallContext, Capabilities, ModelIdentity};
+use loadline_core::model::{
+    Basis, BoxFuture, CallContext, Capabilities, Generate, Loglikelihood, ModelIdentity,
+};
 use loadline_core::{Digest, Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Request};
 
 use crate::engine::{Engine, EngineError, WORTH_GATHERING};
 use crate::error::LocalError;
-use crate::generate::Session;
+use crate::generate::{Session, Watch};
 use crate::options::LocalOptions;
 use crate::score::Tree;
 
@@ -26,11 +29,35 @@ pub struct LocalModel {
     jobs: mpsc::Sender<Job>,
 }
 
+/// What comes while an answer is written.
+#[derive(Debug)]
+pub enum Written {
+    /// The next piece of its text.
+    Text(String),
+    /// Its end: all of it, or why there is none. Nothing follows.
+    End(Result<ModelOutput, ModelError>),
+}
+
+type Reply = oneshot::Sender<Result<ModelOutput, ModelError>>;
+
 /// A request, and where its answer goes.
 #[derive(Debug)]
-struct Job {
-    request: Request,
-    reply: oneshot::Sender<Result<ModelOutput, ModelError>>,
+enum Job {
+    Whole { request: Request, reply: Reply },
+    Pieces { request: Generate, reply: UnboundedSender<Written> },
+}
+
+impl Job {
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Whole { reply, .. } => reply.is_canceled(),
+            Self::Pieces { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    fn is_scored(&self) -> bool {
+        matches!(self, Self::Whole { request: Request::Loglikelihood(_), .. })
+    }
 }
 
 impl LocalModel {
@@ -63,6 +90,15 @@ impl LocalModel {
             .map_err(|error| LocalError::Threads(error.to_string()))?;
         Ok(Self { reference, identity, jobs })
     }
+
+    /// Writes an answer piece by piece. Dropping the receiver ends the work on it at the next token. The channel needs no
+    /// bound: an answer is not longer than the context.
+    pub fn write(&self, request: Generate) -> UnboundedReceiver<Written> {
+        let (reply, pieces) = unbounded();
+        // When the thread has ended the channel is closed, without an end in it.
+        let _ = self.jobs.send(Job::Pieces { request, reply });
+        pieces
+    }
 }
 
 impl Model for LocalModel {
@@ -84,7 +120,7 @@ impl Model for LocalModel {
         _: &'a CallContext<'a>,
     ) -> BoxFuture<'a, Result<ModelOutput, ModelError>> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.jobs.send(Job { request: request.clone(), reply });
+        let sent = self.jobs.send(Job::Whole { request: request.clone(), reply });
         Box::pin(async move {
             let stopped = || ModelError::new(ModelErrorKind::Internal, "the model's thread has ended");
             sent.map_err(|_| stopped())?;
@@ -109,22 +145,36 @@ impl Worker {
     /// Works until nobody can send requests any more.
     fn run(mut self) {
         while let Some(job) = self.next() {
-            if job.reply.is_canceled() {
+            if job.is_cancelled() {
                 continue;
             }
-            match job.request {
-                Request::Loglikelihood(_) => self.score(job),
-                Request::Generate(request) => {
-                    let result =
-                        self.engine.generate(&mut self.session, &request, &|| job.reply.is_canceled());
-                    answer(job.reply, result);
+            match job {
+                Job::Whole { request: Request::Loglikelihood(request), reply } => self.score(request, reply),
+                Job::Whole { request: Request::Generate(request), reply } => {
+                    let watch = Watch { cancelled: &|| reply.is_canceled(), written: &mut |_| () };
+                    let result = self.write(&request, watch);
+                    answer(reply, result);
                 }
-                Request::Rolling(request) => {
-                    let result = self.engine.rolling(&request.text, &|| job.reply.is_canceled());
-                    answer(job.reply, result);
+                Job::Whole { request: Request::Rolling(request), reply } => {
+                    let result = self.engine.rolling(&request.text, &|| reply.is_canceled());
+                    answer(reply, result);
+                }
+                Job::Pieces { request, reply } => {
+                    let tell = |piece: Written| {
+                        // Whoever asked may be gone; that is seen before the next token.
+                        let _ = reply.unbounded_send(piece);
+                    };
+                    let mut written = |text: &str| tell(Written::Text(text.to_owned()));
+                    let watch = Watch { cancelled: &|| reply.is_closed(), written: &mut written };
+                    let result = self.write(&request, watch);
+                    tell(Written::End(result.map_err(|error| model_error(&error))));
                 }
             }
         }
+    }
+
+    fn write(&mut self, request: &Generate, mut watch: Watch<'_>) -> Result<ModelOutput, EngineError> {
+        self.engine.generate(&mut self.session, request, &mut watch)
     }
 
     /// The next request; waits for one.
@@ -136,28 +186,30 @@ impl Worker {
     }
 
     /// Scores a request, together with those of its sort that wait behind it while that saves time.
-    fn score(&mut self, first: Job) {
+    fn score(&mut self, first: Loglikelihood, reply: Reply) {
         let mut trees: Vec<Tree> = Vec::new();
         let mut replies = Vec::new();
         let mut tokens = 0;
-        let mut next = Some(first);
-        while let Some(job) = next {
-            if let Request::Loglikelihood(request) = &job.request {
-                match self.engine.tree(request) {
-                    Ok(tree) => {
-                        tokens += tree.tokens();
-                        trees.push(tree);
-                        replies.push(job.reply);
-                    }
-                    Err(error) => answer(job.reply, Err(error)),
+        let mut next = Some((first, reply));
+        while let Some((request, reply)) = next {
+            match self.engine.tree(&request) {
+                Ok(tree) => {
+                    tokens += tree.tokens();
+                    trees.push(tree);
+                    replies.push(reply);
                 }
+                Err(error) => answer(reply, Err(error)),
             }
             while let Ok(job) = self.waiting.try_recv() {
                 self.queue.push_back(job);
             }
-            let more = tokens < WORTH_GATHERING
-                && self.queue.front().is_some_and(|job| matches!(job.request, Request::Loglikelihood(_)));
-            next = if more { self.queue.pop_front() } else { None };
+            let more = tokens < WORTH_GATHERING && self.queue.front().is_some_and(Job::is_scored);
+            next = match if more { self.queue.pop_front() } else { None } {
+                Some(Job::Whole { request: Request::Loglikelihood(request), reply }) => {
+                    Some((request, reply))
+                }
+                _ => None,
+            };
         }
         let nobody_waits = || replies.iter().all(oneshot::Sender::is_canceled);
         match self.engine.score(&trees, &nobody_waits) {
@@ -177,7 +229,7 @@ impl Worker {
 }
 
 /// Sends an answer; whoever asked may be gone.
-fn answer(reply: oneshot::Sender<Result<ModelOutput, ModelError>>, result: Result<ModelOutput, EngineError>) {
+fn answer(reply: Reply, result: Result<ModelOutput, EngineError>) {
     let _ = reply.send(result.map_err(|error| model_error(&error)));
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use loadline_core::model::{
     Basis, BoxFuture, CallContext, Capabilities, ContinuationLoglikelihood, ModelIdentity, Request,
+    SIMULATED_PROVIDER,
 };
 use loadline_core::suggest::nearest;
 use loadline_core::untrusted::one_line;
@@ -82,7 +83,7 @@ impl Simulated {
             }
         };
         Ok(Self {
-            reference: ModelRef { provider: "fake".to_owned(), name: name.to_owned() },
+            reference: ModelRef { provider: SIMULATED_PROVIDER.to_owned(), name: name.to_owned() },
             ability,
             error: settings.get("error").map_or(Ok(0.0), |value| share("error", value))?,
             latency: match settings.get("latency") {

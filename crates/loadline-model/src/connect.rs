@@ -25,7 +25,7 @@ use crate::options::{Environment, refused};
 /// Name resolution, TCP, proxy and TLS together may take this long.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Tls<T> = HttpsConnector<T>;
 
 /// How one endpoint is reached. It is worked out once: a model has one endpoint.
@@ -50,7 +50,16 @@ pub(crate) struct Way {
 /// Works out how to reach an endpoint, from the usual variables: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`,
 /// `NO_PROXY`, in capitals or not. Nothing is sent through a proxy to this machine itself.
 pub(crate) fn way(base: &BaseUrl, environment: &Environment) -> Result<Way, ModelError> {
-    let tls = Arc::new(if base.is_https() { trusting_system(environment)? } else { trusting_nobody()? });
+    let tls = if base.is_https() { trusting_system(environment)? } else { trusting_nobody()? };
+    way_with(base, environment, Arc::new(tls))
+}
+
+/// The same with what is trusted already known.
+pub(crate) fn way_with(
+    base: &BaseUrl,
+    environment: &Environment,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Way, ModelError> {
     let direct = |dial| Way { dial, proxy_authorization: None };
     let Some(proxy) = proxy(base, environment)? else {
         return Ok(direct(Dial::Direct(Tls::from((tcp(), tls)))));
@@ -136,7 +145,7 @@ fn tls_builder() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::W
 }
 
 /// Trusts the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`; without these, the system's.
-fn trusting_system(environment: &Environment) -> Result<rustls::ClientConfig, ModelError> {
+pub(crate) fn trusting_system(environment: &Environment) -> Result<rustls::ClientConfig, ModelError> {
     let [file, folder] =
         ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| environment.get(name).map(std::path::Path::new));
     let found = match (file, folder) {

@@ -5,10 +5,12 @@
 //!
 //! The way of a request: `openai` or `anthropic` writes the body, `transport` sends it over a connection that
 //! `connect` makes, `classify` says what a failure means, `sse` takes a streamed answer apart. `base_url`, `key` and
-//! `options` read what the user said. `hub` fetches files. `web` speaks to servers that are no models.
+//! `options` read what the user said. `hub` fetches files. `web` speaks to servers that are no models; `secure` makes
+//! connections that others speak over.
 
 mod anthropic;
 mod base_url;
+mod causes;
 mod classify;
 mod connect;
 pub mod hub;
@@ -16,6 +18,7 @@ mod key;
 mod openai;
 mod options;
 mod room;
+mod secure;
 mod sse;
 mod transport;
 mod web;
@@ -25,6 +28,7 @@ use std::sync::Arc;
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelRef};
 
 pub use options::{ApiChoice, Environment, HttpOptions, KEYS, MaxTokensField, ModelArgs};
+pub use secure::Secure;
 pub use web::{Reply, WEB_LIMIT, Web};
 
 /// The providers this crate opens.

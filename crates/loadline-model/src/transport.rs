@@ -1,6 +1,5 @@
 //! Requests out, bodies in: the connection pool, limits, masking.
 
-use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::base_url::BaseUrl;
+use crate::causes::{self, chain, find};
 use crate::classify::{self, Complaint};
 use crate::connect::{self, Dial};
 use crate::options::Environment;
@@ -407,20 +407,7 @@ impl Transport {
         let base = &self.base;
         let why = chain(error);
         if let Some(tls) = find::<rustls::Error>(error) {
-            let (kind, hint) = match tls {
-                rustls::Error::InvalidMessage(_) => (
-                    ModelErrorKind::NotFound,
-                    "it does not seem to speak TLS: is it http:// rather than https://?",
-                ),
-                rustls::Error::InvalidCertificate(_) => (
-                    ModelErrorKind::Unauthorized,
-                    "a private authority's certificate can be trusted by SSL_CERT_FILE=FILE",
-                ),
-                _ => (
-                    ModelErrorKind::Connection,
-                    "TLS failed; the server or a proxy on the way may be at fault",
-                ),
-            };
+            let (kind, hint) = causes::tls(tls);
             return self.error(kind, &format!("no secure connection to {base}: {why}")).with_hint(hint);
         }
         if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse_too_large) {
@@ -468,34 +455,4 @@ fn coding(headers: &HeaderMap) -> Option<String> {
 
 fn internal(message: &str) -> ModelError {
     ModelError::new(ModelErrorKind::Internal, message)
-}
-
-/// The first error of a type among an error and its causes, looking into wrapped IO errors as well.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-/// An error and its causes in one line, each said once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        if !parts.last().is_some_and(|last| last.contains(&text)) {
-            parts.push(text);
-        }
-        next = error.source();
-    }
-    one_line(&parts.join(": "), 300)
 }

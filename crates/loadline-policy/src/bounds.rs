@@ -82,9 +82,8 @@ fn e_values(requirement: &Requirement, successes: u64, n: u64, level: Level) -> 
     let down = |value| {
         Decimal::outward(value, PLACES, Round::Down).unwrap_or_else(|| Decimal::zero().minus(&Decimal::one()))
     };
-    let needed = -level.alpha().ln();
-    let ln_needed =
-        Decimal::outward(needed, PLACES, Round::Up).ok_or(StatsError::Level { value: level.get() })?;
+    let ln_needed = Decimal::outward(level.ln_needed(), PLACES, Round::Up)
+        .ok_or(StatsError::Level { value: level.get() })?;
     Ok(Shown::EValues { ln_above: down(above), ln_below: down(below), ln_needed })
 }
 

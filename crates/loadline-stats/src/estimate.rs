@@ -207,6 +207,11 @@ impl Level {
         ((1.0 - self.0) * 1e12).round() / 1e12
     }
 
+    /// What the logarithm of an e-value must reach, -ln([`alpha`](Level::alpha)): the same bits on every platform.
+    pub fn ln_needed(self) -> f64 {
+        -special::ln(self.alpha())
+    }
+
     /// The normal quantile that leaves half of [`alpha`](Level::alpha) above it (1.96 at 95 %).
     pub(crate) fn z(self) -> f64 {
         special::normal_quantile(1.0 - 0.5 * self.alpha())

@@ -110,7 +110,18 @@ impl TestAuthority {
         marks: Option<Marks>,
         expires: Instant,
     ) -> Vec<u8> {
-        let digest = Digest::of(model.as_bytes());
+        self.license_about(model, Digest::of(model.as_bytes()), stage, marks, expires)
+    }
+
+    /// The same about a model of this digest.
+    pub fn license_about(
+        &self,
+        model: &str,
+        digest: Digest,
+        stage: Stage,
+        marks: Option<Marks>,
+        expires: Instant,
+    ) -> Vec<u8> {
         let mut more = vec![Limitation::known(LimitationCode::RemoteIdentity)];
         if stage == Stage::WeightsReleased {
             more.push(Limitation::known(LimitationCode::WeightsPublic));

@@ -1,11 +1,13 @@
-//! For tests only: a fake endpoint with faults, a small authority, and what a test needs that may be missing.
+//! For tests only: a fake endpoint with faults, TLS in front of it, a small authority, and what a test needs that may be missing.
 //!
 //! A test that needs what is not part of the checkout asks here. Where it is missing the test says on standard
 //! error that it was left out; with `LOADLINE_TEST_ALL` set (as `.ci/run` does) it fails instead.
 
 pub mod authority;
 pub mod endpoint;
+pub mod gguf;
 pub mod hub;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 

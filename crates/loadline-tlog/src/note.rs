@@ -114,11 +114,17 @@ impl NoteSignature {
         self.id == key.id() && self.name == key.name()
     }
 
-    /// The line with its line feed.
-    pub fn to_line(&self) -> String {
+    /// What the line has in base64: the key's id (4 bytes), then the signature; that of a cosigner begins with its time
+    /// (8 bytes).
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.id.to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.bytes);
-        format!("{LINE_START}{} {}\n", self.name, text::base64(&bytes))
+        bytes
+    }
+
+    /// The line with its line feed.
+    pub fn to_line(&self) -> String {
+        format!("{LINE_START}{} {}\n", self.name, text::base64(&self.to_bytes()))
     }
 
     fn parse(line: &str) -> Option<Self> {

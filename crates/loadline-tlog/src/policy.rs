@@ -178,6 +178,12 @@ impl Policy {
         &self.witnesses
     }
 
+    /// Whether these witnesses, by their names in the policy, make the quorum.
+    pub fn is_quorum(&self, witnesses: &[&str]) -> bool {
+        let cosigned = |party: &Party| witnesses.contains(&party.name.as_str()).then_some(0);
+        self.quorum.is_met(&self.witnesses.iter().map(cosigned).collect::<Vec<_>>())
+    }
+
     /// Judges a signed checkpoint. It must be signed by the log that it names, every signature of a known key must
     /// hold, and the witnesses must make the quorum.
     ///

@@ -32,17 +32,13 @@ fn main() -> ExitCode {
             print!("{}", args::HELP);
             return ExitCode::from(OK);
         }
-        Ok(Asked::Verify(args)) => check(&args).map(|report| (args, report)),
+        Ok(Asked::Verify(args)) => check(&args).and_then(|report| Ok((shown(&args, &report)?, report.holds))),
         Err(message) => Err(message),
     };
     match asked {
-        Ok((args, report)) => {
-            if args.json {
-                println!("{}", serde_json::to_string(&report).unwrap_or_default());
-            } else {
-                print!("{}", checklist(&report));
-            }
-            ExitCode::from(if report.holds { OK } else { DOES_NOT_HOLD })
+        Ok((shown, holds)) => {
+            print!("{shown}");
+            ExitCode::from(if holds { OK } else { DOES_NOT_HOLD })
         }
         Err(message) => {
             eprintln!("error: {message}\n\nhint: `loadline-verify --help` shows what it takes");
@@ -77,6 +73,15 @@ fn check(args: &Args) -> Result<Report, String> {
     }
     let bundle = File::open(&args.bundle).map_err(cannot_read(&args.bundle))?;
     Ok(verify(bundle, &anchor))
+}
+
+/// The report as it was asked for.
+fn shown(args: &Args, report: &Report) -> Result<String, String> {
+    if !args.json {
+        return Ok(checklist(report));
+    }
+    let json = report.to_json().map_err(|error| format!("the report cannot be written as JSON: {error}"))?;
+    Ok(format!("{json}\n"))
 }
 
 fn clock() -> Result<Instant, String> {

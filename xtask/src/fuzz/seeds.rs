@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::process::root;
 
 /// Golden files of the targets that take one file: target, selector, path below `crates`.
-const FILES: [(&str, u8, &str); 28] = [
+const FILES: [(&str, u8, &str); 29] = [
     ("bundle", 0, "loadline-exam/tests/golden/small.bundle"),
+    ("bundle", 0, "loadline-exam/tests/golden/witnessed.bundle"),
     ("trust", 0, "loadline-trust/tests/golden/envelope.json"),
     ("trust", 0, "loadline-trust/tests/golden/root-1.json"),
     ("trust", 0, "loadline-trust/tests/golden/standing.json"),

@@ -1,5 +1,6 @@
 //! `license bundle`: everything that a decision rests on, as one file that anybody can check.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -8,9 +9,11 @@ use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_evidence::Store;
 use loadline_exam::bundle::{self, LoggedEntry, RunParts};
+use loadline_exam::entry::Start;
 use loadline_exam::{Anchor, CONSISTENCY_FORMAT, Consistency, Status, Step, StepName};
 use loadline_exam::{Contents, Entry};
 use loadline_tlog::{ConsistencyProof, LogProof, TileReader};
+use loadline_trust::Envelope;
 
 use super::decide::Decided;
 use super::exams::{self, Sitting};
@@ -98,7 +101,7 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         consistency: consistency(office, sitting)?,
         attestation,
         test_result: folder::read(&sitting.dir.join("test-result.json"))?,
-        sign_offs: decided.sign_offs.clone(),
+        sign_offs: decided.sign_offs.iter().map(Envelope::to_bytes).collect(),
         drill: decided.drill.clone(),
         decision: canonical_json(&decided.decision).map_err(unexpected)?,
         license: license.as_ref().map(|license| license.bytes.clone()),
@@ -109,19 +112,25 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
 }
 
 /// The entries that tell the story of an exam: roots, policy, commitment, registration, every start of the chain of
-/// attempts up to it, its resumes, its end, the drill, and the licence with the stages of its model.
+/// attempts up to it with its commitment, its resumes, its end, the drill, and the licence with the stages of its model.
 fn story(office: &Office, sitting: &Sitting, decided: &Decided) -> Vec<u64> {
     let (license, drill) = (decided.license, decided.case.drill.as_ref().map(|drill| drill.report));
     let start = &sitting.history.start;
+    let is_attempt = |index: u64, other: &Start| {
+        index <= sitting.history.index && (other.model, other.policy) == (start.model, start.policy)
+    };
+    let attempts = office.history.iter().filter_map(|(index, entry)| match entry {
+        Entry::Start(other) if is_attempt(index, other) => Some(other.commitment),
+        _ => None,
+    });
+    let commitments: BTreeSet<u64> = attempts.collect();
     let mut has_policy = false;
     let wanted = |index: u64, entry: &Entry, has_policy: &mut bool| match entry {
         Entry::Root(_) => true,
         Entry::Policy(policy) => policy.digest == start.policy && !std::mem::replace(has_policy, true),
-        Entry::Commitment(_) => index == start.commitment,
+        Entry::Commitment(_) => commitments.contains(&index),
         Entry::Registration(_) => index == start.registration,
-        Entry::Start(other) => {
-            index <= sitting.history.index && (other.model, other.policy) == (start.model, start.policy)
-        }
+        Entry::Start(other) => is_attempt(index, other),
         Entry::Resume(resume) => resume.exam == start.exam,
         Entry::Finish(finish) => finish.exam == start.exam,
         Entry::License(entry) => Some(entry.license) == license,
@@ -158,7 +167,8 @@ fn consistency(office: &Office, sitting: &Sitting) -> Result<Vec<u8>> {
     let damaged = |error: &(dyn std::error::Error + 'static)| Failure::of(Exit::EvidenceInvalid, error);
     let checkpoint = sitting.checkpoint.clone();
     let mut before = TileReader::new(source(), checkpoint.size, checkpoint.root.0);
-    let (_, from_before) = before.consistency(checkpoint.size - 1).map_err(|error| damaged(&error))?;
+    let follows = sitting.registration.follows.size;
+    let (_, from_before) = before.consistency(follows).map_err(|error| damaged(&error))?;
     let mut after = TileReader::new(source(), last.size(), *last.root());
     let (_, to_last) = after.consistency(checkpoint.size).map_err(|error| damaged(&error))?;
     let digests = |proof: ConsistencyProof| proof.path.into_iter().map(Digest).collect();

@@ -8,6 +8,7 @@ use loadline_exam::case::{self, Hearing};
 use loadline_policy::Decision;
 use loadline_policy::decide::{Case, Drill, SignOff, decide as decide_case};
 use loadline_policy::policy::Stage;
+use loadline_trust::Envelope;
 use serde::{Deserialize, Serialize};
 
 use super::exams::Sitting;
@@ -30,7 +31,7 @@ pub struct Decided {
     /// The exam's attestation.
     pub attested: Attested,
     /// The envelopes of the sign-offs that were looked at.
-    pub sign_offs: Vec<Vec<u8>>,
+    pub sign_offs: Vec<Envelope>,
     /// The envelope of the drill that was looked at.
     pub drill: Option<Vec<u8>>,
     /// Payload digest of the licence, where one was issued.
@@ -46,7 +47,7 @@ struct Minutes {
     decision: Digest,
     stage: Stage,
     now: Instant,
-    /// Payload digests of the sign-offs that were looked at.
+    /// The sign-offs that were looked at, by [`signing::digest`].
     sign_offs: Vec<Digest>,
     /// Payload digest of the drill that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +87,7 @@ fn drill(office: &Office, sitting: &Sitting, before: Option<u64>) -> Result<Opti
 /// What is heard besides the exam.
 struct Heard {
     attested: Attested,
-    sign_offs: Vec<(SignOff, Vec<u8>)>,
+    sign_offs: Vec<(SignOff, Envelope)>,
     drill: Option<(Drill, Vec<u8>)>,
 }
 
@@ -127,18 +128,12 @@ pub fn keep(sitting: &Sitting, decided: &Decided) -> Result<PathBuf> {
     let stage = decided.decision.stage;
     let path = decision_path(sitting, stage);
     folder::write(&path, &decision, folder::PUBLIC)?;
-    let digest = |bytes: &Vec<u8>| {
-        let envelope = loadline_trust::Envelope::parse(bytes);
-        envelope
-            .map(|envelope| envelope.payload_digest())
-            .map_err(|error| Failure::of(Exit::Unexpected, &error))
-    };
     let minutes = Minutes {
         format: FORMAT.to_owned(),
         decision: Digest::of(&decision),
         stage,
         now: decided.decision.now,
-        sign_offs: decided.sign_offs.iter().map(digest).collect::<Result<_>>()?,
+        sign_offs: decided.sign_offs.iter().map(signing::digest).collect::<Result<_>>()?,
         drill: decided.case.drill.as_ref().map(|drill| drill.report),
         license: decided.license,
     };
@@ -160,9 +155,8 @@ pub fn kept(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Option<D
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
     let logged = minutes.license.and_then(|license| office.history.logged(license));
     let mut sign_offs = signing::collect(&office.folder, office.root_at(logged)?, attested.digest)?;
-    sign_offs.retain(|(_, bytes)| {
-        let envelope = loadline_trust::Envelope::parse(bytes);
-        envelope.is_ok_and(|envelope| minutes.sign_offs.contains(&envelope.payload_digest()))
+    sign_offs.retain(|(_, envelope)| {
+        signing::digest(envelope).is_ok_and(|digest| minutes.sign_offs.contains(&digest))
     });
     let drill = match minutes.drill {
         Some(report) => drill(office, sitting, office.history.drilled(report).map(|index| index + 1))?,

@@ -9,7 +9,7 @@ use loadline_evidence::{RecordReader, Store};
 use loadline_exam::case;
 use loadline_exam::entry::{Registration, Resume, Start, exam_id};
 use loadline_exam::rescore::SuiteTest;
-use loadline_exam::{Entry, ExamSecret, ExamSeed, Manifest, SeedCheckpoint};
+use loadline_exam::{Entry, ExamSecret, ExamSeed, Manifest, SeedCheckpoint, Witnessed};
 use loadline_measure::SuiteTask;
 use loadline_policy::decide::{Case, Path, decide};
 use loadline_policy::policy::{Stage, Test};
@@ -21,11 +21,13 @@ use super::folder::{self, Folder};
 use super::history::ExamHistory;
 use super::office::Office;
 use super::registry::{self, Kept};
+use super::roots;
 use super::sequential::Sequential;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::store::record_failure;
 use crate::tasks::Ready;
+use crate::ui::Ui;
 
 /// `format` of `exam.json`.
 const EXAM_FORMAT: &str = "loadline-exam/1";
@@ -54,7 +56,7 @@ pub struct Sitting {
     pub scope: Vec<ScopeVerdict>,
     /// The secret.
     pub secret: ExamSecret,
-    /// The log right after the registration.
+    /// The state of the log that the seed is made from.
     pub checkpoint: SeedCheckpoint,
     /// The tests that are asked, in the order of the policy, with their questions.
     pub tests: Vec<(Test, SuiteTest)>,
@@ -80,10 +82,19 @@ fn store(dir: &std::path::Path) -> PathBuf {
 }
 
 /// Begins an exam of a registered model: the newest registration whose commitment made no questions yet, or this one.
+/// An exam that was begun and of which nothing was asked is given again: whoever began it may have been killed.
+///
+/// The log is cosigned first, and the start is its next entry. So nobody knows the questions before the log has shown what
+/// they follow from, and a process that is killed in between leaves nothing behind.
 ///
 /// # Errors
-/// When there is none, the policy allows no more attempts, the disk refuses, or a key cannot be opened.
-pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHistory> {
+/// When there is none, the policy allows no more attempts, too few witnesses cosign the log, the disk refuses, or a key
+/// cannot be opened.
+pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<ExamHistory> {
+    if let Some(history) = begun(office, registration) {
+        keep(&office.folder, &history)?;
+        return Ok(history);
+    }
     let index = match registration {
         Some(index) => index,
         None => office.history.free_registration(None).map(|(index, _)| index).ok_or_else(|| {
@@ -92,12 +103,7 @@ pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHisto
         })?,
     };
     let registration = office.history.registration(index)?.clone();
-    if office.history.is_used(registration.commitment) {
-        let message = format!("commitment {} made the questions of an exam already", registration.commitment);
-        return Err(Failure::new(Exit::Usage, message).hint(
-            "every attempt has its own questions: `loadline exam commit POLICY`, then `loadline model register MODEL`",
-        ));
-    }
+    office.history.check_fresh(registration.commitment)?;
     let policy = office.history.commitment(registration.commitment)?.policy;
     let most = office.policy(policy)?.attempts.most;
     registry::kept(&office.folder, &registration)?;
@@ -107,7 +113,16 @@ pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHisto
         let message = format!("the policy allows {most} attempts, and this would be attempt {attempt}");
         return Err(Failure::new(Exit::Usage, message).hint("a decision with more attempts is a deny"));
     }
+    if let Some(previous) = previous.filter(|previous| *previous > index) {
+        let message = format!(
+            "registration {index} is older than attempt {before}, which entry {previous} of the log began"
+        );
+        return Err(Failure::new(Exit::Usage, message).hint(
+            "an attempt is registered after the one before: `loadline exam commit POLICY`, then `loadline model register MODEL`",
+        ));
+    }
     let model = registration.model;
+    let (witnessed, at) = witnessed(office, ui)?;
     let start = Start {
         exam: exam_id(model, policy, registration.commitment, index, attempt),
         registration: index,
@@ -116,13 +131,44 @@ pub fn start(office: &mut Office, registration: Option<u64>) -> Result<ExamHisto
         policy,
         attempt,
         previous,
-        at: office.now,
+        witnessed: Some(witnessed.to_text()),
+        at,
     };
     let exam = start.exam;
     office.log(vec![Entry::Start(start)])?;
     let history = office.history.exam(Some(&exam.hex()))?;
     keep(&office.folder, &history)?;
     Ok(history)
+}
+
+/// The newest exam, if it is of what is to be begun, and nothing was asked of it.
+fn begun(office: &Office, registration: Option<u64>) -> Option<ExamHistory> {
+    let history = office.history.exam(None).ok()?;
+    let is_wanted = match registration {
+        Some(index) => index == history.start.registration,
+        None => office.history.free_registration(None).is_none(),
+    };
+    let is_asked = history.finish.is_some() || marker(&office.folder.exam(history.start.exam)).exists();
+    (is_wanted && !is_asked).then_some(history)
+}
+
+/// Made before the first question of an exam is asked: whoever finds it goes on with an exam that was cut off.
+fn marker(dir: &std::path::Path) -> PathBuf {
+    dir.join("running")
+}
+
+/// The log as it is right before the start, and the moment of the start.
+fn witnessed(office: &mut Office, ui: &Ui) -> Result<(Witnessed, Instant)> {
+    // Before the log is cosigned: between that and the start there is no other entry.
+    office.log_roots()?;
+    let witnessed = office.witnessed(ui)?;
+    let at = roots::now()?.max(office.now);
+    witnessed.check_times(at).map_err(|error| {
+        Failure::of(Exit::Unexpected, &error).hint(
+            "nothing was begun: set the clock of this machine or of the witness, and give the same command again",
+        )
+    })?;
+    Ok((witnessed, at))
 }
 
 fn keep(folder: &Folder, history: &ExamHistory) -> Result<()> {
@@ -155,10 +201,8 @@ pub fn open(office: &Office, exam: Option<&str>) -> Result<Sitting> {
     let scope = case::scope(&packs(&policy), kept.compute.as_ref())
         .map_err(|error| Failure::of(Exit::Unexpected, &error))?;
     let secret = commit::secret(office, start.commitment)?;
-    let after = office.journal.state_at(start.registration + 1)?;
-    let checkpoint =
-        SeedCheckpoint { origin: office.journal.origin().to_owned(), size: after.size, root: after.root };
-    let seed = ExamSeed::derive(&secret, &checkpoint, start.policy, start.model)
+    let (checkpoint, witnessed) = seen(office, &history)?;
+    let seed = ExamSeed::derive(&secret, &checkpoint, witnessed.as_ref(), start.policy, start.model)
         .map_err(|error| Failure::of(Exit::Unexpected, &error))?;
     let mut tests = Vec::new();
     for test in asked(&policy, &scope, start.model)? {
@@ -169,6 +213,25 @@ pub fn open(office: &Office, exam: Option<&str>) -> Result<Sitting> {
         tests.push((test, suite));
     }
     Ok(Sitting { history, registration, policy, kept, scope, secret, checkpoint, tests, dir })
+}
+
+/// The state of the log that an exam's seed is made from, and who cosigned it.
+fn seen(office: &Office, history: &ExamHistory) -> Result<(SeedCheckpoint, Option<Witnessed>)> {
+    let witnessed = match &history.start.witnessed {
+        Some(text) => {
+            let read = Witnessed::parse(text, &office.log_policy_at(history.index)?);
+            Some(read.map_err(|error| {
+                let message =
+                    format!("what entry {} of the log says that it follows does not hold", history.index);
+                Failure::because(Exit::EvidenceInvalid, message, &error).hint("begin a new attempt")
+            })?)
+        }
+        None => None,
+    };
+    let size = if witnessed.is_some() { history.index } else { history.start.registration + 1 };
+    let state = office.journal.state_at(size)?;
+    let origin = office.journal.origin().to_owned();
+    Ok((SeedCheckpoint { origin, size: state.size, root: state.root }, witnessed))
 }
 
 /// The packs of the laws that a policy names.
@@ -226,9 +289,8 @@ pub fn is_complete(sitting: &Sitting) -> Result<bool> {
 /// # Errors
 /// When the disk refuses or a key cannot be opened.
 pub fn resume(office: &mut Office, sitting: &Sitting) -> Result<bool> {
-    let marker = sitting.dir.join("running");
+    let marker = marker(&sitting.dir);
     if !marker.exists() {
-        // Made before the first question is asked: whoever finds it goes on with an exam that was cut off.
         folder::write(&marker, b"", folder::PUBLIC)?;
         return Ok(false);
     }

@@ -113,6 +113,7 @@ fn log(office: &mut Office, sitting: &Sitting, attested: &Attested) -> Result<()
         attestation: attested.digest,
         secret: sitting.secret.clone(),
         records,
+        resumes: Some(sitting.history.resumes.len() as u64),
         at: office.now,
     };
     office.log(vec![Entry::Finish(finish)]).map(drop)

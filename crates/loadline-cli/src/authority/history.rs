@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use loadline_core::{Digest, Instant};
 use loadline_exam::Entry;
-use loadline_exam::entry::{Commitment, Finish, LicenseEntry, Registration, StageEntry, Start};
+use loadline_exam::entry::{
+    Commitment, Finish, LicenseEntry, Registration, StageEntry, StandingChange, Start,
+};
 use loadline_policy::policy::{ModelStage, Stage};
 use loadline_trust::standing::{MAX_REASON_BYTES, StandingEntry, StandingState};
 
@@ -125,24 +127,34 @@ impl History {
         }
     }
 
-    /// The newest commitment that no registration names.
+    /// The newest commitment that no registration names and whose secret made no questions.
     pub fn free_commitment(&self) -> Option<(u64, &Commitment)> {
-        let used = |index: u64| {
-            self.0
-                .iter()
-                .any(|e| matches!(e, Entry::Registration(registration) if registration.commitment == index))
-        };
+        let spent = self.spent();
         self.iter().rev().find_map(|(index, entry)| match entry {
-            Entry::Commitment(commitment) if !used(index) => Some((index, commitment)),
+            Entry::Commitment(commitment)
+                if self.registered(index).is_none() && !spent.contains_key(&commitment.secret_hash) =>
+            {
+                Some((index, commitment))
+            }
             _ => None,
         })
     }
 
+    /// The first registration that names this commitment.
+    pub fn registered(&self, commitment: u64) -> Option<u64> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Registration(r) if r.commitment == commitment);
+        self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+    }
+
     /// The newest registration, of this model when one is named, whose commitment no exam has used.
     pub fn free_registration(&self, model: Option<Digest>) -> Option<(u64, &Registration)> {
+        let spent = self.spent();
+        let is_fresh = |commitment| {
+            self.commitment(commitment).is_ok_and(|commitment| !spent.contains_key(&commitment.secret_hash))
+        };
         self.iter().rev().find_map(|(index, entry)| match entry {
             Entry::Registration(registration)
-                if !self.is_used(registration.commitment)
+                if is_fresh(registration.commitment)
                     && model.is_none_or(|model| model == registration.model) =>
             {
                 Some((index, registration))
@@ -151,9 +163,44 @@ impl History {
         })
     }
 
-    /// Whether an exam was begun with this commitment: its secret makes questions once only.
-    pub fn is_used(&self, commitment: u64) -> bool {
-        self.0.iter().any(|entry| matches!(entry, Entry::Start(start) if start.commitment == commitment))
+    /// Hashes of secrets that made questions or are public, each with the entry that says so first.
+    fn spent(&self) -> BTreeMap<Digest, u64> {
+        let mut spent = BTreeMap::new();
+        for (index, entry) in self.iter() {
+            let hash = match entry {
+                Entry::Start(start) => self.commitment(start.commitment).ok().map(|known| known.secret_hash),
+                Entry::Finish(finish) => Some(finish.secret.hash()),
+                _ => None,
+            };
+            if let Some(hash) = hash {
+                spent.entry(hash).or_insert(index);
+            }
+        }
+        spent
+    }
+
+    /// Checks that the secret of a commitment can still make questions that nobody knows: no exam was begun with it, under
+    /// this commitment or another one, and no exam's end made it public.
+    ///
+    /// # Errors
+    /// When that is not so, or that entry is no commitment.
+    pub fn check_fresh(&self, index: u64) -> Result<()> {
+        let hash = self.commitment(index)?.secret_hash;
+        let Some(at) = self.spent().remove(&hash) else { return Ok(()) };
+        let message = match self.at(at) {
+            Some(Entry::Start(start)) if start.commitment == index => {
+                format!("commitment {index} made the questions of an exam already")
+            }
+            Some(Entry::Start(_)) => {
+                format!(
+                    "commitment {index} binds the secret of another exam, which entry {at} of the log began"
+                )
+            }
+            _ => format!("the secret of commitment {index} is public: entry {at} of the log revealed it"),
+        };
+        Err(Failure::new(Exit::Usage, message).hint(
+            "every attempt has its own questions: `loadline exam commit POLICY`, then `loadline model register MODEL`",
+        ))
     }
 
     /// Whether a policy was published.
@@ -256,6 +303,18 @@ impl History {
         self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
     }
 
+    /// The newest change of a licence's standing, with its log index.
+    pub fn last_change(&self, license: Digest) -> Option<(u64, &StandingChange)> {
+        self.iter().rev().find_map(|(index, entry)| match entry {
+            Entry::Revoke(change) | Entry::Suspend(change) | Entry::Reinstate(change)
+                if change.license == license =>
+            {
+                Some((index, change))
+            }
+            _ => None,
+        })
+    }
+
     /// Every licence, in the order of issue.
     pub fn licenses(&self) -> Vec<LicenseHistory> {
         let standing = self.standing();
@@ -331,4 +390,88 @@ impl History {
 fn not_a(what: &str, index: u64, found: Option<&Entry>) -> Failure {
     let found = found.map_or("not there".to_owned(), |entry| format!("a {}", entry.kind()));
     Failure::new(Exit::Usage, format!("entry {index} of the log is {found}, no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use loadline_core::Instant;
+    use loadline_core::model::Basis;
+    use loadline_exam::ExamSecret;
+    use loadline_exam::entry::{LogState, exam_id};
+
+    use super::*;
+
+    const MODEL: Digest = Digest([1; 32]);
+    const POLICY: Digest = Digest([2; 32]);
+
+    fn secret(byte: u8) -> ExamSecret {
+        ExamSecret::from_bytes([byte; 32])
+    }
+
+    fn commitment(byte: u8) -> Entry {
+        Entry::Commitment(Commitment { policy: POLICY, secret_hash: secret(byte).hash() })
+    }
+
+    fn registration(commitment: u64) -> Entry {
+        Entry::Registration(Registration {
+            model: MODEL,
+            name: "a model".to_owned(),
+            identity: Basis::Verified,
+            compute: None,
+            commitment,
+            follows: LogState { size: 0, root: MODEL },
+            nonce: MODEL,
+        })
+    }
+
+    fn start(commitment: u64) -> Start {
+        Start {
+            exam: exam_id(MODEL, POLICY, commitment, commitment + 1, 1),
+            registration: commitment + 1,
+            commitment,
+            model: MODEL,
+            policy: POLICY,
+            attempt: 1,
+            previous: None,
+            witnessed: None,
+            at: Instant::EPOCH,
+        }
+    }
+
+    fn finish(start: u64, of: &Start, byte: u8) -> Entry {
+        Entry::Finish(Finish {
+            exam: of.exam,
+            start,
+            attestation: MODEL,
+            secret: secret(byte),
+            records: Vec::new(),
+            resumes: Some(0),
+            at: Instant::EPOCH,
+        })
+    }
+
+    #[test]
+    fn a_secret_makes_questions_once() {
+        let begun = start(0);
+        let mut entries = vec![commitment(1), registration(0), Entry::Start(begun.clone())];
+        entries.extend([commitment(1), registration(3), commitment(2), registration(5), commitment(1)]);
+        let history = History::new(entries.clone());
+        let said = |history: &History, index| history.check_fresh(index).unwrap_err().message;
+        assert_eq!(said(&history, 0), "commitment 0 made the questions of an exam already");
+        assert_eq!(
+            said(&history, 3),
+            "commitment 3 binds the secret of another exam, which entry 2 of the log began"
+        );
+        assert!(history.check_fresh(5).is_ok());
+        assert_eq!(history.free_registration(None).unwrap().0, 6);
+        assert!(history.free_commitment().is_none(), "entry 7 binds a secret that made questions");
+        // Another exam's end reveals it, whatever its own commitment bound.
+        entries[4] = finish(2, &begun, 2);
+        let history = History::new(entries);
+        let message = said(&history, 5);
+        assert_eq!(message, "the secret of commitment 5 is public: entry 4 of the log revealed it");
+        assert!(history.free_registration(None).is_none());
+        let hint = history.check_fresh(5).unwrap_err().hint.unwrap();
+        assert!(hint.contains("loadline exam commit POLICY"), "{hint}");
+    }
 }

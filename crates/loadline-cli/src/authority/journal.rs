@@ -107,6 +107,11 @@ impl Journal {
         self.log.checkpoint().origin()
     }
 
+    /// Who must have seen it.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The log itself, to prove from.
     pub fn log(&self) -> &DiskLog {
         &self.log

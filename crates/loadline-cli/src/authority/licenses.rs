@@ -92,6 +92,7 @@ fn grant(office: &Office, sitting: &Sitting, terms: &Terms) -> Grant {
             name: terms.issuer.clone().unwrap_or_else(|| origin.to_owned()),
         },
         model_name: sitting.registration.name.clone(),
+        simulated: sitting.kept.manifest.is_simulated(),
         compute_basis: case::compute_basis(sitting.kept.compute.as_ref()),
         conditions: terms.conditions.clone(),
         standing_url: terms.standing_url.clone(),
@@ -178,11 +179,23 @@ pub enum Change {
     Reinstate,
 }
 
-/// Logs a change of a licence's standing.
+/// Logs a change of a licence's standing, and gives its log index. The same change for the same reason is logged once:
+/// whoever made it may have been killed before the standing was signed.
 ///
 /// # Errors
 /// When the change makes no sense, the reason is too long, the disk refuses, or a key cannot be opened.
 pub fn change(office: &mut Office, license: &LicenseHistory, change: Change, reason: &str) -> Result<u64> {
+    if let Some((index, last)) = office.history.last_change(license.entry.license)
+        && last.reason == reason
+        && matches!(
+            (change, office.history.at(index)),
+            (Change::Revoke, Some(Entry::Revoke(_)))
+                | (Change::Suspend, Some(Entry::Suspend(_)))
+                | (Change::Reinstate, Some(Entry::Reinstate(_)))
+        )
+    {
+        return Ok(index);
+    }
     let usage = |message: String, hint: &str| Err(Failure::new(Exit::Usage, message).hint(hint));
     let shown = license.entry.license;
     if reason.is_empty() || reason.len() > MAX_REASON_BYTES || reason.chars().any(char::is_control) {

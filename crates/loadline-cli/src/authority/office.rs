@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loadline_core::{Digest, Instant, Secret};
-use loadline_exam::Entry;
+use loadline_exam::{Entry, Witnessed};
 use loadline_policy::Policy;
 use loadline_tlog::disk::{RealDisk, WitnessFolder};
 use loadline_tlog::witness::{KnownLog, Witness};
@@ -192,6 +192,31 @@ impl Office {
             ui.warning("too few witnesses cosigned: `loadline log publish` asks them again");
         }
         Ok(())
+    }
+
+    /// The log as it is now, cosigned by the quorum of its policy: what an exam's questions follow from.
+    ///
+    /// # Errors
+    /// When too few witnesses cosign; as [`Office::publish`].
+    pub fn witnessed(&mut self, ui: &Ui) -> Result<Witnessed> {
+        let mut witnesses = self.witnesses()?;
+        let published = self.journal.publish(&mut witnesses, ui)?;
+        Witnessed::of(&published.note, self.journal.policy()).map_err(|error| {
+            let message = "the witnesses of the log have not cosigned it, and the questions follow from that";
+            Failure::because(Exit::Unexpected, message, &error).hint(
+                "nothing was begun and nothing is lost: give the same command when they can be reached \
+                 (one on this machine with `--witness DIR`)",
+            )
+        })
+    }
+
+    /// The log policy of the root that was in force right before an entry.
+    ///
+    /// # Errors
+    /// As [`Office::root_at`], or when the policy is none.
+    pub fn log_policy_at(&self, index: u64) -> Result<loadline_tlog::Policy> {
+        let policy = self.root_at(Some(index))?.parsed_log_policy();
+        policy.map_err(|error| Failure::of(Exit::EvidenceInvalid, &error).hint(error.hint()))
     }
 
     /// The witnesses on this machine.

@@ -146,11 +146,13 @@ fn choose(office: &Office, wanted: Option<u64>) -> Result<u64> {
         let free = office.history.free_commitment().map(|(index, _)| index);
         return free.ok_or_else(|| usage("there is no commitment that is not used yet".to_owned()));
     };
-    office.history.commitment(index)?;
-    if office.history.is_used(index) {
-        return Err(usage(format!("commitment {index} made the questions of an exam already")));
+    office.history.check_fresh(index)?;
+    match office.history.registered(index) {
+        Some(other) => {
+            Err(usage(format!("commitment {index} is taken by the registration in entry {other}")))
+        }
+        None => Ok(index),
     }
-    Ok(index)
 }
 
 /// The model of a registration, checked against the log.

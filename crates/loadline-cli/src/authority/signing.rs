@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use loadline_core::{Digest, Instant};
 use loadline_exam::attest::{self, Exam};
-use loadline_exam::signoff::{SIGN_OFF_FORMAT, SIGN_OFF_TYPE, SignOffStatement};
+use loadline_exam::signoff::{self, SIGN_OFF_FORMAT, SignOffError, SignOffStatement};
 use loadline_policy::decide::SignOff;
 use loadline_policy::license::Statement;
 use loadline_policy::policy::{Role, Stage};
@@ -73,16 +73,31 @@ pub fn sign(attested: &Attested, wish: &Wish, key: &SecretKey) -> Result<Envelop
     statement.sign(key).map_err(|error| Failure::of(Exit::Unexpected, &error))
 }
 
-/// Where a sign-off is kept among an authority's.
-pub fn path(folder: &folder::Folder, envelope: &Envelope) -> PathBuf {
-    folder.sign_offs().join(format!("{}.json", &envelope.payload_digest().hex()[..32]))
+/// By what a sign-off is named: see [`signoff::digest`].
+///
+/// # Errors
+/// When it is no sign-off.
+pub fn digest(envelope: &Envelope) -> Result<Digest> {
+    signoff::digest(envelope).map_err(|error| Failure::of(Exit::Unexpected, &error))
 }
 
-/// Every sign-off about an exam, with its bytes, in the order of their names.
+/// Where a sign-off is kept among an authority's.
+///
+/// # Errors
+/// When it is no sign-off.
+pub fn path(folder: &folder::Folder, envelope: &Envelope) -> Result<PathBuf> {
+    Ok(folder.sign_offs().join(format!("{}.json", &digest(envelope)?.hex()[..32])))
+}
+
+/// Every sign-off about an exam, with its envelope, in the order of their names.
 ///
 /// # Errors
 /// When a file is not what was written, or is no sign-off by a key of its role.
-pub fn collect(folder: &folder::Folder, root: &Root, attestation: Digest) -> Result<Vec<(SignOff, Vec<u8>)>> {
+pub fn collect(
+    folder: &folder::Folder,
+    root: &Root,
+    attestation: Digest,
+) -> Result<Vec<(SignOff, Envelope)>> {
     let dir = folder.sign_offs();
     if !dir.exists() {
         return Ok(Vec::new());
@@ -97,33 +112,42 @@ pub fn collect(folder: &folder::Folder, root: &Root, attestation: Digest) -> Res
     for path in paths {
         let bytes = folder::read(&path)?;
         let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(&path, &error))?;
+        let statement = SignOffStatement::read(&envelope).map_err(|error| folder::changed(&path, &error))?;
         // Its name is its digest, so that what it is about cannot be changed unseen.
-        if self::path(folder, &envelope) != path {
+        if self::path(folder, &envelope)? != path {
             return Err(folder::not_as_written(&path).cause("its name is not its digest"));
         }
-        if let Some(sign_off) = read(&path, root, attestation)? {
-            found.push(sign_off);
+        if statement.attestation == attestation {
+            let sign_off = SignOffStatement::accept(&bytes, root, attestation).map_err(|error| {
+                invalid(&path, &error).hint("take it out of the folder, or get it again from who signed it")
+            })?;
+            found.push((sign_off, envelope));
         }
     }
     Ok(found)
 }
 
-/// A sign-off in a file; `None` when it is about another exam.
+/// A sign-off that somebody sent, which is not yet among the authority's.
 ///
 /// # Errors
-/// When it is no sign-off by a key of its role.
-pub fn read(path: &Path, root: &Root, attestation: Digest) -> Result<Option<(SignOff, Vec<u8>)>> {
+/// When the file cannot be read, is no sign-off, or is about another exam; when no key of its role signed it.
+pub fn sent(path: &Path, root: &Root, attestation: Digest) -> Result<Envelope> {
     let bytes = folder::read(path)?;
-    let about = Envelope::parse(&bytes)
-        .and_then(|envelope| envelope.json::<SignOffStatement>(SIGN_OFF_TYPE))
-        .map_err(|error| folder::changed(path, &error))?
-        .attestation;
-    if about != attestation {
-        return Ok(None);
-    }
-    let sign_off = SignOffStatement::accept(&bytes, root, attestation).map_err(|error| {
-        Failure::because(Exit::EvidenceInvalid, format!("`{}` is no valid sign-off", path.display()), &error)
-            .hint("take it out of the folder, or get it again from who signed it")
+    let again = "ask who signed it for the file that `loadline license sign` wrote";
+    let read = Envelope::parse(&bytes).map_err(SignOffError::from);
+    let read = read.and_then(|envelope| Ok((SignOffStatement::read(&envelope)?, envelope)));
+    let (statement, envelope) = read.map_err(|error| {
+        let message = format!("`{}` is no sign-off", path.display());
+        Failure::because(Exit::TaskInvalid, message, &error).hint(again)
     })?;
-    Ok(Some((sign_off, bytes)))
+    if statement.attestation != attestation {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is about another exam", path.display()))
+            .hint("ask for a sign-off of this one"));
+    }
+    SignOffStatement::accept(&bytes, root, attestation).map_err(|error| invalid(path, &error).hint(again))?;
+    Ok(envelope)
+}
+
+fn invalid(path: &Path, error: &SignOffError) -> Failure {
+    Failure::because(Exit::EvidenceInvalid, format!("`{}` is no valid sign-off", path.display()), error)
 }

@@ -56,7 +56,8 @@ pub struct Commit {
 
 /// Begin the exam of a registered model
 ///
-/// Logs the attempt with its number. An attempt that is never finished stays visible in the log.
+/// Has the log cosigned by its witnesses, from which the questions follow too, and logs the attempt with its number. An
+/// attempt that is never finished stays visible in the log.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -153,7 +154,7 @@ fn commit(args: &Commit, ui: &Ui) -> Result {
 
 fn start(args: &Start, ui: &Ui) -> Result {
     let mut office = Office::open(&args.office)?;
-    let history = exams::start(&mut office, args.registration)?;
+    let history = exams::start(&mut office, args.registration, ui)?;
     let start = &history.start;
     ui.status(
         "Started",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loadline_gate::run::{self, Notice, Outside, Running, StartError};
-use loadline_gate::upstream::Plain;
+use loadline_model::Environment;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
+use crate::upstreams::{Dialer, Residents};
 use crate::verbs::{gate_audit, gate_key};
 
 /// Serve models under licence: what a fresh licence allows, until it is stopped
@@ -77,18 +78,24 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
 
 fn outside(ui: &Ui) -> Outside {
     let ui = ui.clone();
+    let notice: Arc<dyn Fn(Notice) + Send + Sync> = Arc::new(move |notice| match notice {
+        Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
+        Notice::NoStanding(why, hint) | Notice::Unreachable(why, hint) => {
+            ui.warning(format_args!("{why} ({hint})"))
+        }
+        Notice::Reloaded(what) => ui.status("Reloaded", what),
+        Notice::NotReloaded(why) => {
+            ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))
+        }
+        Notice::Warning(what) => ui.warning(what),
+    });
+    let residents = Residents::default();
     Outside {
         environment: Arc::new(|name| std::env::var(name).ok()),
         random: Arc::new(|buffer| getrandom::fill(buffer).map_err(std::io::Error::other)),
-        dial: Arc::new(Plain),
-        notice: Arc::new(move |notice| match notice {
-            Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
-            Notice::NoStanding(why, hint) => ui.warning(format_args!("{why} ({hint})")),
-            Notice::Reloaded(what) => ui.status("Reloaded", what),
-            Notice::NotReloaded(why) => {
-                ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))
-            }
-        }),
+        dial: Arc::new(Dialer::new(Environment::process(), Arc::clone(&notice))),
+        open: Arc::new(move |config| residents.open(config)),
+        notice,
     }
 }
 
@@ -104,7 +111,8 @@ fn serve(args: &Serve, ui: &Ui) -> Result {
         runtime.worker_threads(usize::from(threads));
     }
     let runtime = runtime.enable_all().build().map_err(failure)?;
-    ui.status("Listening", format_args!("on http://{public}"));
+    let scheme = if running.speaks_tls() { "https" } else { "http" };
+    ui.status("Listening", format_args!("on {scheme}://{public}"));
     if let Some(admin) = admin {
         ui.status("Listening", format_args!("on http://{admin} for the operator"));
     }

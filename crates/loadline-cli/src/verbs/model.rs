@@ -8,6 +8,7 @@ use loadline_core::Digest;
 use loadline_core::model::Basis;
 use loadline_core::untrusted::one_line;
 use loadline_exam::Manifest;
+use loadline_local::{Engine, LocalOptions};
 use loadline_policy::{Ledger, compute};
 
 use crate::authority::office::{Office, OfficeArgs};
@@ -88,6 +89,10 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
     let ModelVerb::Register(args) = &args.verb;
     let declared = args.compute.as_deref().map(declaration).transpose()?;
     let candidate = candidate(args, declared, ui)?;
+    let unfit = unfit(args)?;
+    if let Some(why) = &unfit {
+        ui.warning(format_args!("no exam can ask this model in this process: {why}"));
+    }
     let mut office = Office::open(&args.office)?;
     let registered = registry::register(&mut office, &candidate, args.commitment)?;
     ui.status(
@@ -107,8 +112,35 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         out.line(registered.model)?;
     }
     out.finish()?;
-    ui.hint("begin the exam with `loadline exam start`");
+    ui.hint(match unfit {
+        None => "begin the exam with `loadline exam start`",
+        Some(_) => {
+            "if an endpoint serves it, commit again (`loadline exam commit POLICY`) and register it with `--served-as \
+             MODEL`; otherwise register a GGUF file of it that this process can run"
+        }
+    });
     Ok(Exit::Ok)
+}
+
+/// Why these weights cannot be asked in this process, where nobody else is said to serve them.
+fn unfit(args: &Register) -> Result<Option<String>> {
+    let path = Path::new(&args.model);
+    let path = match (&args.served_as, path.exists()) {
+        (Some(_), _) => return Ok(None),
+        (None, true) => path.to_owned(),
+        (None, false) => match Choice::parse(&args.model)?.weights() {
+            Some(file) => file.to_owned(),
+            None => return Ok(None),
+        },
+    };
+    if path.is_dir() {
+        let shown = path.display();
+        return Ok(Some(format!("`{shown}` is a folder, and what runs in this process is one GGUF file")));
+    }
+    Ok(Engine::check(&path, &LocalOptions::default()).err().map(|error| match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }))
 }
 
 /// Reads a compute declaration.
@@ -142,16 +174,25 @@ fn candidate(args: &Register, declared: Option<Ledger>, ui: &Ui) -> Result<Candi
                 .into_owned(),
         };
         let manifest = hash(path, &name, ui)?;
-        let is_gguf = path.extension().is_some_and(|extension| extension == "gguf");
         reached.reference = match &args.served_as {
-            Some(served) => Some(served.clone()),
-            None => is_gguf.then(|| format!("gguf/{}", args.model)),
+            Some(served) => Some(served_as(served)?),
+            None => path.is_file().then(|| format!("gguf/{}", args.model)),
         };
         let identity = if args.served_as.is_some() { Basis::SelfReported } else { Basis::Verified };
         return Ok(Candidate { manifest, identity, compute: declared, reached });
     }
     let choice = Choice::parse(&args.model)?;
     of_choice(&choice, declared, reached, args.remote, ui)
+}
+
+/// What serves the weights: anything but a simulation, whose licence could not say that it is one.
+fn served_as(served: &str) -> Result<String> {
+    if !Choice::parse(served)?.is_simulated() {
+        return Ok(served.to_owned());
+    }
+    let message = format!("`{}` is a simulated subject: it serves no weights", one_line(served, 80));
+    Err(Failure::new(Exit::Usage, message)
+        .hint(format!("register it itself: `loadline model register {}`", one_line(served, 80))))
 }
 
 /// A model that is named, not a path.

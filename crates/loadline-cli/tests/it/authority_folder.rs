@@ -99,14 +99,19 @@ fn another_model_is_not_asked() {
     let bench = Bench::new();
     bench.sandbox.write("weights/a.bin", "first");
     bench.ok("exam commit policy.toml");
-    let registered =
-        bench.ok("model register weights --served-as fake/ability=0.9 --json").json_lines().remove(0);
+    let simulated = bench.run("model register weights --served-as fake/ability=0.9");
+    assert_eq!(simulated.code, 2, "{}", simulated.text());
+    assert!(simulated.stderr.contains("it serves no weights") && simulated.stderr.contains("\nhint: "));
+    let registered = bench.ok("model register weights --served-as openai/mine --json").json_lines().remove(0);
     assert_eq!(registered["identity"], "self_reported");
     bench.ok("exam commit policy.toml");
     let other = bench.run("model register openai/x");
     assert_eq!(other.code, 2, "{}", other.text());
     assert!(other.stderr.contains("--remote"), "{}", other.stderr);
-    bench.ok("model register weights");
+    let unfit = bench.ok("model register weights");
+    assert!(
+        unfit.stderr.contains("warning: no exam can ask this model in this process: `weights` is a folder")
+    );
     bench.ok("exam start");
     let files_only = bench.run("exam run");
     assert_eq!(files_only.code, 2, "{}", files_only.text());

@@ -10,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::measured::adder;
 use crate::support::Sandbox;
 
-fn signal(child: &Child, signal: Signal) {
+/// Sends a signal to a child that was not waited for.
+pub fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 

@@ -189,6 +189,9 @@ fn from_nothing_to_a_licence_that_is_revoked() {
         .as_str()
         .unwrap()
         .to_owned();
+    // Whichever command registered it.
+    let shown = bench.ok("license show --json").json_lines().remove(0);
+    assert!(shown.to_string().contains("simulated_subject"), "{shown}");
     bench.ok("license bundle -o first.bundle");
     let verified = bench.sandbox.run(&format!("verify first.bundle --root {authority} --json"));
     assert_eq!(verified.code, 0, "{}", verified.text());
@@ -265,10 +268,51 @@ fn people_sign_elsewhere_and_one_refusal_is_enough() {
     let wrong = bench.run("license issue --stage limited --sign-off wrong.json");
     assert_eq!(wrong.code, 30, "{}", wrong.text());
     assert!(wrong.stderr.contains("`wrong.json` is no valid sign-off"), "{}", wrong.stderr);
+    // What is no sign-off, or of another exam, is the user's file and not the authority's.
+    bench.sandbox.write("empty.json", "");
+    bench.sandbox.write("other.json", r#"{"payload":"","payloadType":"x","signatures":[]}"#);
+    for (file, code, word) in [
+        ("empty.json", 40, "`empty.json` is no sign-off"),
+        ("other.json", 40, "`other.json` is no sign-off"),
+        (&attestation, 40, "attestation.json` is no sign-off"),
+        ("none.json", 40, "cannot read `none.json`"),
+    ] {
+        let said = bench.run(&format!("license issue --stage limited --sign-off {file}"));
+        assert_eq!(said.code, code, "{}", said.text());
+        assert!(said.stderr.contains(word) && said.stderr.contains("\n\nhint: "), "{}", said.stderr);
+        assert!(!said.stderr.contains("what was written there"), "{}", said.stderr);
+    }
     bench.ok("license sign --role red_team --stage limited --refuse -o no.json");
     let refused = bench.run("license issue --stage limited --sign-off yes.json --sign-off no.json");
     assert_eq!(refused.code, 20, "{}", refused.text());
     assert!(refused.stdout.contains("refused as red_team"), "{}", refused.stdout);
+}
+
+/// Both sign the same words in the same second: the signatures are two.
+#[test]
+fn two_of_three_sign_in_the_same_second() {
+    let bench = Bench::new();
+    let policy = std::fs::read_to_string(bench.sandbox.path("policy.toml")).unwrap();
+    bench.sandbox.write(
+        "policy.toml",
+        policy
+            .replace(r#"role = "red_team", needed = 1, of = 1"#, r#"role = "red_team", needed = 2, of = 3"#),
+    );
+    for name in ["alice", "bob"] {
+        bench.ok(&format!("key new {name} -o {name}.age --work 10"));
+        bench.ok(&format!("key rotate red_team --key {name}.pub.json --keep"));
+    }
+    bench.examined("fake/ability=0.95");
+    bench.ok("license sign --role authority --stage limited");
+    let finished = bench.ok("exam finish --json").json_lines().remove(0);
+    let at = finished["tests"][0]["finished"].as_str().unwrap();
+    for name in ["alice", "bob"] {
+        bench.ok(&format!("license sign --role red_team --stage limited --key {name}.age --at {at}"));
+    }
+    let issued = bench.ok("license issue --stage limited --json").json_lines().remove(0);
+    assert_eq!(issued["decision"]["outcome"], "allow", "{issued}");
+    bench.ok("license bundle -o both.bundle");
+    assert_eq!(bench.sandbox.run("verify both.bundle").code, 0);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::case::test_outcomes;
 use crate::entry::Registration;
 use crate::manifest::Manifest;
 use crate::rescore::MAX_SAMPLES;
-use crate::seed::ExamSeed;
+use crate::seed::{ExamSeed, SeedCheckpoint};
+use crate::witnessed::Witnessed;
 
 /// The chain of roots.
 pub(super) fn roots(parts: &SmallParts, anchor: &Anchor) -> Result<(RootChain, String), Not> {
@@ -112,30 +113,81 @@ pub(super) fn registered(
     Ok(format!("`{}`: {what}", manifest.name()))
 }
 
-/// The seed, from the secret that was bound.
+/// What keeps the authority from trying until it likes the questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tries {
+    /// Nothing: an exam of before starts were witnessed.
+    Older,
+    /// Nothing: the log's policy asks for no witness.
+    Alone,
+    /// So many cosignatures, which it cannot make itself.
+    Witnessed(usize),
+}
+
+/// The seed, from the secret that was bound and from what the witnesses saw.
 pub(super) fn seed(
     story: &Story,
     logged: &Logged,
+    chain: &RootChain,
     policy: Digest,
     model: Digest,
-) -> Result<(ExamSeed, String), Not> {
+) -> Result<((ExamSeed, Tries), String), Not> {
     let secret = &story.finish.1.secret;
     if secret.hash() != story.commitment.1.secret_hash {
         let at = format!("log entry {}", story.finish.0);
         return Err(wrong(at, format!("the secret is not the one that entry {} binds", story.commitment.0)));
     }
     let checkpoint = &logged.consistency.checkpoint;
-    if Some(checkpoint.size) != story.registration.0.checked_add(1) {
+    let witnessed = witnessed(story, checkpoint, chain)?;
+    let (size, place) = match witnessed {
+        Some(_) => (Some(story.start.0), "before the start"),
+        None => (story.registration.0.checked_add(1), "after the registration"),
+    };
+    if Some(checkpoint.size) != size {
         let what = format!(
-            "the seed's checkpoint has {} entries; right after the registration there are {}",
+            "the seed's checkpoint has {} entries; right {place} there are {}",
             checkpoint.size,
-            story.registration.0.saturating_add(1)
+            size.unwrap_or(u64::MAX)
         );
         return Err(wrong(PartName::Consistency, what));
     }
-    let seed = ExamSeed::derive(secret, checkpoint, policy, model)
+    let seed = ExamSeed::derive(secret, checkpoint, witnessed.as_ref(), policy, model)
         .map_err(|error| wrong(PartName::Consistency, error))?;
-    Ok((seed, format!("from the secret, the log at {} entries, the policy and the model", checkpoint.size)))
+    let (tries, seen) = match &witnessed {
+        None => (Tries::Older, "by no witness (an older form)".to_owned()),
+        Some(witnessed) if witnessed.witnesses().len() == 0 => (Tries::Alone, "by no witness".to_owned()),
+        Some(witnessed) => {
+            let names: Vec<_> = witnessed.witnesses().collect();
+            (Tries::Witnessed(names.len()), format!("by {}", names.join(", ")))
+        }
+    };
+    let detail = format!(
+        "from the secret, the log at {} entries, cosigned {seen}, the policy and the model",
+        checkpoint.size
+    );
+    Ok(((seed, tries), detail))
+}
+
+/// What the start says that the witnesses saw: the seed's checkpoint, by the log policy that was in force, when it began.
+fn witnessed(
+    story: &Story,
+    checkpoint: &SeedCheckpoint,
+    chain: &RootChain,
+) -> Result<Option<Witnessed>, Not> {
+    let (index, start) = &story.start;
+    let Some(text) = &start.witnessed else { return Ok(None) };
+    let at = format!("log entry {index}, `witnessed`");
+    let policy = story.root_at(chain, *index)?.parsed_log_policy();
+    let policy = policy.map_err(|error| wrong("the root's log policy", error))?;
+    let read = Witnessed::parse(text, &policy).map_err(|error| wrong(&at, error))?;
+    let seen = read.checkpoint();
+    if (seen.origin(), seen.size(), seen.root())
+        != (checkpoint.origin.as_str(), checkpoint.size, &checkpoint.root.0)
+    {
+        return Err(wrong(at, format!("it is of another state of the log than {}", PartName::Consistency)));
+    }
+    read.check_times(start.at).map_err(|error| wrong(&at, error))?;
+    Ok(Some(read))
 }
 
 /// What the attestation must agree with.

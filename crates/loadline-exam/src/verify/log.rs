@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use loadline_core::Digest;
 use loadline_core::strict;
+use loadline_policy::Policy;
 use loadline_policy::policy::{ModelStage, Step};
 use loadline_tlog::{Accepted, ConsistencyProof, InclusionProof, LogProof, leaf_hash};
 use loadline_trust::{Root, RootChain};
@@ -105,6 +106,8 @@ pub(super) struct Story {
     pub finish: (u64, Finish),
     pub license: Option<(u64, LicenseEntry)>,
     pub resumes: u64,
+    /// Earlier attempts whose commitment is not in the bundle, as in those of before it had to be.
+    pub unshown: usize,
     /// Root versions, by the index from which they are in force.
     roots: Vec<(u64, u64)>,
 }
@@ -144,7 +147,7 @@ macro_rules! entry {
 pub(super) fn story(
     logged: &Logged,
     chain: &RootChain,
-    policy: Digest,
+    (rules, policy): (&Policy, Digest),
     model: Digest,
 ) -> Result<(Story, String), Not> {
     let of_kind = |kind: &str| -> Vec<u64> {
@@ -163,14 +166,15 @@ pub(super) fn story(
         _ => return Err(Not::Wrong("a bundle has at most one `license` entry".to_owned())),
     };
     let roots = roots(logged, chain)?;
-    let mut story = Story { commitment, registration, start, finish, license, resumes: 0, roots };
-    let public = policy_entry(logged, policy, story.commitment.0)?;
+    let mut story = Story { commitment, registration, start, finish, license, resumes: 0, unshown: 0, roots };
+    let public = policy_entry(logged, (rules, policy), story.commitment.0)?;
     sequence(&story)?;
     about(&story, policy, model)?;
     follows(&story, logged)?;
-    let attempts = attempts(&story, logged)?;
+    let (before, shown) = attempts(&story, logged)?;
+    story.unshown = before - shown;
     story.resumes = resumes(&story, logged)?;
-    let known = 4 + public + attempts.len() + story.resumes as usize + story.roots.len();
+    let known = 4 + public + before + shown + story.resumes as usize + story.roots.len();
     stages(logged, model)?;
     let changes = ["revoke", "suspend", "reinstate", "stage", "drill"]
         .iter()
@@ -229,13 +233,21 @@ fn stages(logged: &Logged, model: Digest) -> Result<(), Not> {
 }
 
 /// The policy was public before the commitment. Gives how many entries say so: one.
-fn policy_entry(logged: &Logged, policy: Digest, commitment: u64) -> Result<usize, Not> {
+fn policy_entry(logged: &Logged, (rules, policy): (&Policy, Digest), commitment: u64) -> Result<usize, Not> {
     let mut found = 0;
     for (index, entry) in &logged.entries {
         let Entry::Policy(entry) = entry else { continue };
         found += 1;
         if entry.digest != policy {
             return Err(wrong(at(*index), "it is another policy than the bundle's"));
+        }
+        if (&entry.name, &entry.version) != (&rules.name, &rules.version) {
+            let (name, version) = (&rules.name, &rules.version);
+            let what = format!(
+                "it calls the policy `{}` version {}, which is `{name}` version {version}",
+                entry.name, entry.version
+            );
+            return Err(wrong(at(*index), what));
         }
         if *index >= commitment {
             return Err(wrong(
@@ -309,13 +321,15 @@ fn follows(story: &Story, logged: &Logged) -> Result<(), Not> {
     })
 }
 
-/// The starts before this one, down to the first: none may be left out, and none may share its seed.
-fn attempts(story: &Story, logged: &Logged) -> Result<Vec<u64>, Not> {
+/// The starts before this one, down to the first: none may be left out, and none may share its secret. Gives how many there
+/// are, and of how many the commitment is in the bundle.
+fn attempts(story: &Story, logged: &Logged) -> Result<(usize, usize), Not> {
     let (mut index, mut later) = story.start.clone();
-    let (mut seen, mut commitments) = (Vec::new(), vec![later.commitment]);
-    let starts = logged.entries.values().filter(|entry| entry.kind() == "start").count();
+    let (mut before, mut shown) = (0, vec![(later.commitment, story.commitment.1.secret_hash)]);
+    let mut commitments = vec![later.commitment];
     while let Some(previous) = later.previous {
         let (_, earlier) = entry!(logged, previous, Start)?;
+        attempt(&earlier, previous)?;
         let same = earlier.model == later.model && earlier.policy == later.policy;
         if previous >= index || !same || earlier.attempt.checked_add(1) != Some(later.attempt) {
             let what = format!("attempt {} does not follow attempt {}", later.attempt, earlier.attempt);
@@ -330,19 +344,51 @@ fn attempts(story: &Story, logged: &Logged) -> Result<Vec<u64>, Not> {
         if earlier.at > later.at {
             return Err(wrong(at(index), "it is earlier than the attempt before"));
         }
-        seen.push(previous);
+        if story.start.1.witnessed.is_some() || logged.entries.contains_key(&earlier.commitment) {
+            shown.push(secret(logged, &earlier, &shown)?);
+        }
+        before += 1;
         commitments.push(earlier.commitment);
         (index, later) = (previous, earlier);
     }
     if later.attempt != 1 {
         return Err(wrong(at(index), format!("attempt {} names no attempt before it", later.attempt)));
     }
-    if starts != seen.len() + 1 {
+    if logged.entries.values().filter(|entry| entry.kind() == "start").count() != before + 1 {
         return Err(Not::Wrong(
             "the bundle has a `start` entry that is not in the chain of attempts".to_owned(),
         ));
     }
-    Ok(seen)
+    Ok((before, shown.len() - 1))
+}
+
+/// An earlier attempt in itself: its id is its own, and it stands after what it names.
+fn attempt(start: &Start, index: u64) -> Result<(), Not> {
+    let exam = exam_id(start.model, start.policy, start.commitment, start.registration, start.attempt);
+    if start.exam != exam {
+        return Err(wrong(at(index), "its `exam` is not the id of this attempt"));
+    }
+    if start.commitment < start.registration && start.registration < index {
+        return Ok(());
+    }
+    Err(wrong(at(index), "it does not stand after its registration, or that not after its commitment"))
+}
+
+/// The commitment of an earlier attempt, whose secret must be of that attempt alone: it may be public since.
+fn secret(logged: &Logged, start: &Start, others: &[(u64, Digest)]) -> Result<(u64, Digest), Not> {
+    let (index, commitment) = entry!(logged, start.commitment, Commitment)?;
+    if commitment.policy != start.policy {
+        return Err(wrong(at(index), "its `policy` is not the one of the attempt that it was made for"));
+    }
+    match others.iter().find(|(_, secret)| *secret == commitment.secret_hash) {
+        Some((other, _)) => {
+            let what = format!(
+                "its secret is the one of entry {index}, which made the questions of an earlier attempt"
+            );
+            Err(wrong(at(*other), what))
+        }
+        None => Ok((index, commitment.secret_hash)),
+    }
 }
 
 fn resumes(story: &Story, logged: &Logged) -> Result<u64, Not> {
@@ -355,5 +401,11 @@ fn resumes(story: &Story, logged: &Logged) -> Result<u64, Not> {
         }
         count += 1;
     }
-    Ok(count)
+    match story.finish.1.resumes {
+        Some(said) if said != count => {
+            let what = format!("it counts {said} entries of kind `resume`, and {count} are in the bundle");
+            Err(wrong(at(story.finish.0), what))
+        }
+        _ => Ok(count),
+    }
 }

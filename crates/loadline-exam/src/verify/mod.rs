@@ -24,6 +24,7 @@ use crate::bundle::{BundleError, Reader, SmallParts};
 use crate::manifest::Manifest;
 use crate::seed::{ExamSeed, SeedCheckpoint};
 
+use exam::Tries;
 use list::{Checklist, Not, need};
 use log::{Logged, Story};
 use outcome::Decided;
@@ -32,12 +33,12 @@ use records::{Found, Known};
 /// `format` of [`Consistency`].
 pub const CONSISTENCY_FORMAT: &str = "loadline-consistency/1";
 
-/// How the log grew around the registration: from the state that it follows, to the state right after it, to the
-/// checkpoint that every proof of the bundle is against. Hashes as in RFC 6962 consistency proofs.
+/// How the log grew around the registration: from the state that it follows, to the state that the seed is made from, to
+/// the checkpoint that every proof of the bundle is against. Hashes as in RFC 6962 consistency proofs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consistency {
-    /// The log right after the registration: what the seed is made from.
+    /// What the seed is made from: the log right before the start, or in older exams right after the registration.
     pub checkpoint: SeedCheckpoint,
     /// From `checkpoint` to the checkpoint of the proofs.
     pub checkpoint_to_last: Vec<Digest>,
@@ -76,7 +77,7 @@ struct Facts {
     story: Option<Story>,
     /// Whether the registration is of the bundle's model.
     registered: Option<()>,
-    seed: Option<ExamSeed>,
+    seed: Option<(ExamSeed, Tries)>,
     exam: Option<Exam>,
     decided: Option<Decided>,
     license: Option<(License, Digest)>,
@@ -97,7 +98,7 @@ fn container(
         policy: facts.policy.as_ref().map(|(policy, _)| policy),
         manifest: facts.registered.and(facts.manifest.as_ref()).map(|(manifest, _)| manifest),
         identity: facts.story.as_ref().map(|story| story.registration.1.identity),
-        seed: facts.seed.as_ref(),
+        seed: facts.seed.as_ref().map(|(seed, _)| seed),
         exam: facts.exam.as_ref(),
     };
     let (read, whole) = records::read(reader, &known, list);
@@ -126,16 +127,17 @@ impl Facts {
         self.story = list.step(StepName::Order, || {
             let logged = need(self.logged.as_ref(), StepName::Log)?;
             let chain = need(self.chain.as_ref(), StepName::Roots)?;
-            let (_, policy) = need(self.policy.as_ref(), StepName::Policy)?;
+            let (rules, policy) = need(self.policy.as_ref(), StepName::Policy)?;
             let (_, model) = need(self.manifest.as_ref(), StepName::Model)?;
-            log::story(logged, chain, *policy, *model)
+            log::story(logged, chain, (rules, *policy), *model)
         });
         self.registered = self.model(parts, list);
         self.seed = list.step(StepName::Seed, || {
             let logged = need(self.logged.as_ref(), StepName::Log)?;
             let story = need(self.story.as_ref(), StepName::Order)?;
+            let chain = need(self.chain.as_ref(), StepName::Roots)?;
             let (_, policy) = need(self.policy.as_ref(), StepName::Policy)?;
-            exam::seed(story, logged, *policy, story.registration.1.model)
+            exam::seed(story, logged, chain, *policy, story.registration.1.model)
         });
         self.exam = list.step(StepName::Attestation, || {
             let (policy, policy_digest) = need(self.policy.as_ref(), StepName::Policy)?;
@@ -202,7 +204,9 @@ impl Facts {
             let decided = need(self.decided.as_ref(), StepName::Decision)?;
             let chain = need(self.chain.as_ref(), StepName::Roots)?;
             let story = need(self.story.as_ref(), StepName::Order)?;
-            outcome::license(parts, chain, story, need(policy, StepName::Policy)?, decided, ledger)
+            let (manifest, _) = need(self.manifest.as_ref(), StepName::Model)?;
+            let policy = need(policy, StepName::Policy)?;
+            outcome::license(parts, chain, story, policy, decided, (manifest, ledger))
         });
         self.now(parts, anchor, list);
     }
@@ -247,6 +251,10 @@ impl Facts {
             policy: self.policy.as_ref().map(|(p, _)| one_line(&format!("{} {}", p.name, p.version), 200)),
             attempt: self.story.as_ref().map(|story| story.start.1.attempt),
             resumes: self.story.as_ref().map_or(0, |story| story.resumes),
+            cosignatures: self.seed.as_ref().map(|(_, tries)| match tries {
+                Tries::Older | Tries::Alone => 0,
+                Tries::Witnessed(count) => *count,
+            }),
             stage: self.decided.as_ref().map(|decided| decided.decision.stage),
             outcome: self.decided.as_ref().map(|decided| decided.decision.outcome),
             license: license.map(|(_, digest)| *digest),
@@ -264,6 +272,7 @@ impl Facts {
             _ => 0,
         };
         let decides = self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some());
+        let story = self.story.as_ref();
         let said = [
             (
                 decides,
@@ -274,9 +283,15 @@ impl Facts {
                 "that no attempt was left out: a monitor of the whole log sees every published start, not what the \
                  authority tried before it published, nor the same weights under another name or policy",
             ),
+            (true, "that the authority, who knows its secret, kept it until the exam was over"),
+            (true, self.choice()),
             (
-                true,
-                "that the authority, who knows its secret, kept it until the exam was over and chose no questions by it",
+                story.is_some_and(|story| story.unshown > 0),
+                "that no earlier attempt had the same secret: their commitments are not in the bundle, which is an older one",
+            ),
+            (
+                story.is_some_and(|story| story.finish.1.resumes.is_none()),
+                "that the exam was not interrupted more often: its end does not count the `resume` entries, as in older ones",
             ),
             (
                 self.decided.as_ref().is_some_and(|decided| decided.case.drill.is_some()),
@@ -293,5 +308,27 @@ impl Facts {
             (remote, "that the endpoint serves the model that it names"),
         ];
         said.iter().filter(|(applies, _)| *applies).map(|(_, text)| (*text).to_owned()).collect()
+    }
+    /// What is not shown of who chose the questions.
+    fn choice(&self) -> &'static str {
+        match self.seed.as_ref().map(|(_, tries)| *tries) {
+            None | Some(Tries::Older) => {
+                "that the authority did not choose the questions: the seed has no cosignatures, as in exams of before \
+                 starts were witnessed, so it could try registrations as often as it liked before it published one"
+            }
+            Some(Tries::Alone) => {
+                "that the authority did not choose the questions: its log asks for no witness, so it could try nonces \
+                 of the registration as often as it liked before it published one"
+            }
+            Some(Tries::Witnessed(1)) => {
+                "that the authority took the first questions it got: for others it had to ask the witness to cosign \
+                 again, which gives at most one try a second, seen by it; with its help it could try as it liked"
+            }
+            Some(Tries::Witnessed(_)) => {
+                "that the authority took the first questions it got: for others it had to ask the witnesses to cosign \
+                 again, seen by them, at most once a second each, and could combine cosignatures up to 15 seconds \
+                 apart; with the help of all of them it could try as it liked"
+            }
+        }
     }
 }

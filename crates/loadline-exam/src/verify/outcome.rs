@@ -16,6 +16,7 @@ use crate::bundle::{PartName, SmallParts};
 use crate::case::{self, Hearing, compute_basis};
 use crate::drill::DrillReport;
 use crate::entry::Entry;
+use crate::manifest::Manifest;
 use crate::signoff::SignOffStatement;
 
 /// The compute test of each law, judged again.
@@ -159,7 +160,7 @@ pub(super) fn license(
     story: &Story,
     policy: &Policy,
     decided: &Decided,
-    ledger: Option<&Ledger>,
+    (manifest, ledger): (&Manifest, Option<&Ledger>),
 ) -> Result<((License, Digest), String), Not> {
     let name = PartName::License;
     let Some(bytes) = parts.get(&name) else { return Err(no_license(story, &decided.decision)) };
@@ -176,6 +177,7 @@ pub(super) fn license(
     let grant = Grant {
         issuer: license.issuer.value.clone(),
         model_name: registration.name.clone(),
+        simulated: manifest.is_simulated(),
         compute_basis: compute_basis(ledger),
         conditions: license.conditions.value.clone(),
         standing_url: license.standing_url.as_ref().map(|url| url.value.clone()),

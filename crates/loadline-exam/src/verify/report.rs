@@ -180,8 +180,10 @@ pub struct Summary {
     pub policy: Option<String>,
     /// Which attempt.
     pub attempt: Option<u64>,
-    /// How often the exam was interrupted, by the entries in the bundle: at least so often.
+    /// How often the exam was interrupted, by the entries in the bundle; in older ones, at least so often.
     pub resumes: u64,
+    /// How many cosignatures went into the seed, if it holds: with none, the authority could try questions as it liked.
+    pub cosignatures: Option<usize>,
     /// For which stage it was decided.
     pub stage: Option<Stage>,
     /// What was decided.
@@ -210,6 +212,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// The whole of it as one line of JSON: the same from every program that verifies.
+    ///
+    /// # Errors
+    /// Never, as long as every part of it can be written as JSON.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
     /// A step.
     pub fn step(&self, name: StepName) -> &Step {
         // Every report has every step, in the order of `StepName::ALL`.

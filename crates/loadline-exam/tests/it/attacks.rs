@@ -103,7 +103,13 @@ fn a_policy_that_changed_after_the_registration_is_another_policy() {
 
 #[test]
 fn a_seed_from_another_checkpoint_is_refused() {
-    plan_fails(&Plan { seed_late: 1, ..plan() }, StepName::Seed, &["5 entries", "right after", "4"]);
+    let older = Plan { older: true, seed_late: 1, ..plan() };
+    plan_fails(&older, StepName::Seed, &["5 entries", "right after the registration", "4"]);
+    plan_fails(
+        &Plan { start_late: 1, ..plan() },
+        StepName::Seed,
+        &["4 entries", "right before the start", "5"],
+    );
     let attested = Plan { exam: Some(|exam| exam.checkpoint.root = Digest([3; 32])), ..plan() };
     plan_fails(&attested, StepName::Attestation, &["`checkpoint`"]);
     let mut fixture = make(&plan()).unwrap();

@@ -7,6 +7,7 @@ use loadline_policy::policy::Requirement;
 
 use crate::forms::withheld;
 use crate::support::{check, fails, ok, plan_fails};
+use crate::witnessed::signed;
 
 /// All answers but three are withheld, and the attested counts are better than the record's.
 #[test]
@@ -53,7 +54,11 @@ fn old_answers_are_not_attested_as_fresh_ones() {
     let late = Plan { row: Some(|row| row.duration_ms = 11_000_000), ..Plan::default() };
     plan_fails(&late, StepName::Records, &["test `written`", "after"]);
     let kept = Plan {
-        start: Some(|start| start.at = at(0).unwrap()),
+        start: Some(|start| {
+            start.at = at(0).unwrap();
+            signed(start, &[("log", 0), ("one", 0)]);
+        }),
+        tried: Some(0),
         row: Some(|row| row.started_ms -= 69_990_000),
         exam: Some(|exam| {
             for test in &mut exam.tests {
@@ -65,6 +70,8 @@ fn old_answers_are_not_attested_as_fresh_ones() {
         ..Plan::default()
     };
     plan_fails(&kept, StepName::Records, &["more than a day after its last answer"]);
+    let dated_back = Plan { start: Some(|start| start.at = at(0).unwrap()), ..Plan::default() };
+    plan_fails(&dated_back, StepName::Seed, &["witness `one` cosigned at", "and the exam began at"]);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn the_seed_and_the_names_of_an_exam_never_change() {
     use loadline_exam::seed::{ExamSecret, ExamSeed, SeedCheckpoint, seed_number};
     let secret = ExamSecret::from_bytes([1; 32]);
     let checkpoint = SeedCheckpoint { origin: "log.example".into(), size: 4, root: Digest([2; 32]) };
-    let seed = ExamSeed::derive(&secret, &checkpoint, Digest([3; 32]), Digest([4; 32])).unwrap();
+    let seed = ExamSeed::derive(&secret, &checkpoint, None, Digest([3; 32]), Digest([4; 32])).unwrap();
     let test = seed.of_test("sums");
     let golden = canonical_json(&serde_json::json!({
         "exam_id": exam_id(Digest([4; 32]), Digest([3; 32]), 2, 3, 1),
@@ -163,4 +163,23 @@ fn the_seed_and_the_names_of_an_exam_never_change() {
     .unwrap();
     assert_eq!(String::from_utf8(golden).unwrap(), include_str!("../golden/seed.json"));
     assert!(!format!("{secret:?} {seed:?}").contains("0101"), "neither shows itself");
+}
+
+/// `tests/python/seed.py` made `golden/seed-2.json` from the start in `golden/witnessed.bundle`.
+#[test]
+fn the_seed_of_what_was_witnessed_never_changes() {
+    use loadline_exam::Witnessed;
+    use loadline_exam::seed::{ExamSecret, ExamSeed, SeedCheckpoint, seed_number};
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden/seed-2.json")).unwrap();
+    let text = |name: &str| golden[name].as_str().unwrap();
+    let policy = loadline_tlog::Policy::parse(text("log_policy").as_bytes()).unwrap();
+    let witnessed = Witnessed::parse(text("note"), &policy).unwrap();
+    let seen = witnessed.checkpoint();
+    let (origin, size, root) = (seen.origin().to_owned(), seen.size(), Digest(*seen.root()));
+    let checkpoint = SeedCheckpoint { origin, size, root };
+    let (secret, policy, model) = (ExamSecret::from_bytes([1; 32]), Digest([3; 32]), Digest([4; 32]));
+    let seed = ExamSeed::derive(&secret, &checkpoint, Some(&witnessed), policy, model).unwrap();
+    let test = seed.of_test("sums");
+    assert_eq!(Digest(*test.as_bytes()).to_string(), text("test_seed"));
+    assert_eq!(seed_number(&test), golden["test_number"].as_u64().unwrap());
 }

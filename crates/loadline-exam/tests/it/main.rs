@@ -3,9 +3,12 @@
 
 mod attacks;
 mod bytes;
+mod chain;
 mod dishonest;
 mod forms;
 mod good;
 mod python;
+mod signoffs;
 mod stages;
 mod support;
+mod witnessed;

@@ -6,16 +6,21 @@ use std::process::Command;
 use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
-use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange};
+use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange, Start};
+use loadline_exam::fixture::change::{self, Change};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
+use loadline_exam::signoff::SIGN_OFF_FORMAT_1;
 use loadline_exam::{Anchor, DrillReport, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
 use loadline_policy::policy::{Requirement, Role, Severity, Stage};
 use loadline_trust::{StandingEntry, StandingMark, StandingState};
 use serde_json::{Value, json};
 
+use crate::chain::without;
 use crate::forms::withheld;
-use crate::support::{logged, taken_apart, with_table};
+use crate::good::not_simulated;
+use crate::support::logged;
+use crate::witnessed::{of_another_state, signed, two_of_three};
 
 /// What the Python verifier leaves out, as its first lines say.
 const NOT_IN_PYTHON: [StepName; 3] = [StepName::Items, StepName::Scores, StepName::Scope];
@@ -53,6 +58,13 @@ fn good() -> Vec<Vector> {
         vector("rows of stopped withheld", &withheld(&plan(), 2, &[7])),
         vector("most rows withheld", &withheld(&plan(), 0, &(2..22).collect::<Vec<_>>())),
     ];
+    for (name, older, attempts) in [("older", true, 1), ("older, attempt 2", true, 2), ("resumed", false, 2)]
+    {
+        vectors.push(planned(name, &Plan { older, attempts, resumes: 2, ..plan() }));
+    }
+    vectors.push(planned("two of three witnesses", &two_of_three()));
+    vectors.push(planned("no witness", &Plan { quorum: "quorum none", ..plan() }));
+    vectors.push(planned("entries while it waits", &Plan { seed_late: 2, ..plan() }));
     let mut unlicensed = make(&plan()).unwrap();
     (unlicensed.contents.license, unlicensed.contents.svr) = (None, None);
     unlicensed.contents.entries.pop();
@@ -61,6 +73,15 @@ fn good() -> Vec<Vector> {
     unheard.policy.scope.laws = vec!["unknown-law".to_owned()];
     unheard.policy.tests[1].light = false;
     vectors.push(planned("a law without a pack", &unheard));
+    let mut lawless = plan();
+    lawless.policy.scope.laws.clear();
+    lawless.policy.tests[1].light = false;
+    vectors.push(planned("no law", &lawless));
+    vectors.push(planned("simulated", &simulated()));
+    vectors.push(planned(
+        "sign-off of version 1",
+        &Plan { sign_off: Some(|sign| sign.format = SIGN_OFF_FORMAT_1.to_owned()), ..plan() },
+    ));
     let mut lenient = plan();
     lenient.policy.blocks_from = Severity::Critical;
     lenient.policy.tests[0].requirement = Requirement::AtLeast("0.99".parse().unwrap());
@@ -88,6 +109,13 @@ fn good() -> Vec<Vector> {
     vectors
 }
 
+/// A simulated subject that is licensed.
+fn simulated() -> Plan {
+    let mut plan = Plan { remote: true, ..Plan::default() };
+    plan.policy.identity.push(Basis::SelfReported);
+    plan
+}
+
 /// Bundles that the right keys signed and logged, and that are wrong in one place.
 fn planned_attacks() -> Vec<Vector> {
     let of = |name: &str, change: fn(&mut Plan)| {
@@ -103,7 +131,7 @@ fn planned_attacks() -> Vec<Vector> {
         of("licensed by two", |p| p.authorities = |keys| vec![&keys.authority, &keys.stranger]),
         of("signed off by the auditor", |p| p.signer = |keys| &keys.auditor),
         of("entries before the registration", |p| p.gap = 1),
-        of("entries before the seed's checkpoint", |p| p.seed_late = 1),
+        of("entries before the seed's checkpoint", |p| (p.older, p.seed_late) = (true, 1)),
         of("another checkpoint", |p| p.exam = Some(|exam| exam.checkpoint.root = Digest([3; 32]))),
         of("follows another root", |p| p.registration = Some(|e| e.follows.root = Digest([4; 32]))),
         of("another secret", |p| p.finish = Some(|e| e.secret = ExamSecret::from_bytes([8; 32]))),
@@ -182,9 +210,64 @@ fn planned_attacks() -> Vec<Vector> {
         of("an svr for more", |p| {
             p.svr = Some(|svr| svr.properties.push("LOADLINE_STAGE_GENERAL".to_owned()))
         }),
+        of("a sign-off of no known version", |p| p.sign_off = Some(|sign| sign.format.push('0'))),
+        of("a licence that hides a simulation", |p| {
+            *p = Plan { license: Some(not_simulated), ..simulated() };
+        }),
         of("a sign-off about another exam", |p| p.sign_off = Some(|sign| sign.attestation = Digest([6; 32]))),
         of("a sign-off in another role", |p| p.sign_off = Some(|sign| sign.role = Role::ExternalAuditor)),
     ]
+}
+
+/// Attacks on what the witnesses saw, and on the chain of attempts.
+fn start_attacks() -> Vec<Vector> {
+    let of = |name: &str, change: fn(&mut Plan)| {
+        let mut plan = Plan::default();
+        change(&mut plan);
+        planned(name, &plan)
+    };
+    let start =
+        |name: &str, change: fn(&mut Start)| planned(name, &Plan { start: Some(change), ..Plan::default() });
+    let three =
+        |name: &str, change: fn(&mut Start)| planned(name, &Plan { start: Some(change), ..two_of_three() });
+    let mut vectors = vec![
+        of("entries before the start", |p| p.start_late = 1),
+        of("questions of another second", |p| p.tried = Some(994)),
+        of("the secret of another attempt", |p| (p.attempts, p.secret) = (2, Some(1))),
+        of("another id of an earlier attempt", |p| {
+            p.attempts = 2;
+            p.earlier = Some(|start| start.exam = Digest([7; 32]));
+        }),
+        of("a resume that is not counted", |p| {
+            p.resumes = 1;
+            p.finish = Some(|finish| finish.resumes = Some(0));
+        }),
+        of("the policy by another name", |p| p.published = Some(|policy| policy.name.push('s'))),
+        of("the policy of another version", |p| p.published = Some(|policy| policy.version.push('0'))),
+        start("nothing witnessed", |s| s.witnessed = None),
+        start("no witness", |s| signed(s, &[("log", 0)])),
+        start("another witness", |s| signed(s, &[("log", 0), ("stranger", 995)])),
+        start("not the log", |s| signed(s, &[("one", 995)])),
+        start("the log last", |s| signed(s, &[("one", 995), ("log", 0)])),
+        start("the witness twice", |s| signed(s, &[("log", 0), ("one", 995), ("one", 996)])),
+        start("a stranger too", |s| signed(s, &[("log", 0), ("one", 995), ("stranger", 995)])),
+        start("witnessed too early", |s| signed(s, &[("log", 0), ("one", 879)])),
+        start("witnessed too late", |s| signed(s, &[("log", 0), ("one", 1_061)])),
+        start("another state witnessed", of_another_state),
+        three("one of two", |s| signed(s, &[("log", 0), ("one", 995)])),
+        three("three of two", |s| signed(s, &[("log", 0), ("one", 995), ("two", 995), ("three", 995)])),
+        three("another order", |s| signed(s, &[("log", 0), ("two", 995), ("one", 995)])),
+        three("far apart", |s| signed(s, &[("log", 0), ("one", 980), ("two", 996)])),
+    ];
+    for (name, plan, entry) in [
+        ("an earlier commitment left out", Plan { attempts: 2, ..Plan::default() }, 2),
+        ("a resume left out", Plan { resumes: 2, ..Plan::default() }, 6),
+    ] {
+        let mut fixture = make(&plan).unwrap();
+        without(&mut fixture, entry);
+        vectors.push(vector(name, &fixture));
+    }
+    vectors
 }
 
 /// Parts that were taken away, exchanged, or are those of another exam.
@@ -325,39 +408,13 @@ fn anchors() -> Vec<Vector> {
     vectors
 }
 
-/// SplitMix64, so that every run changes the same bytes.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// One byte of a part is changed and the part listed again with its new digest; every fifth is left as it was listed.
+/// One byte changed.
 fn changed_bytes(count: usize) -> Vec<Vector> {
     let fixture = make(&Plan::default()).unwrap();
-    let (table, parts) = taken_apart(&fixture.bundle().unwrap());
-    let mut state = 11;
-    let mut below = |limit: usize| usize::try_from(next(&mut state) % limit as u64).unwrap();
-    (0..count)
-        .map(|number| {
-            let (mut table, mut parts) = (table.clone(), parts.clone());
-            let list = table["parts"].as_array_mut().unwrap();
-            let length = |part: &Value| usize::try_from(part["bytes"].as_u64().unwrap()).unwrap();
-            let chosen = below(list.len());
-            let start: usize = list[..chosen].iter().map(length).sum();
-            let size = length(&list[chosen]);
-            let (place, bits) = (below(size), u8::try_from(below(255) + 1).unwrap());
-            parts[start + place] ^= bits;
-            if number % 5 != 0 {
-                list[chosen]["sha256"] = json!(Digest::of(&parts[start..start + size]).hex());
-            }
-            let name = format!("{}, byte {place} ^ {bits}", list[chosen]["name"].as_str().unwrap());
-            let anchor = Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) };
-            Vector { name, bundle: with_table(&table, &parts), anchor }
-        })
-        .collect()
+    let anchor = Anchor { root: Some(fixture.root), ..Anchor::at(fixture.now) };
+    let changes = change::changed_bytes(&fixture.bundle().unwrap(), count).unwrap();
+    let vector = |Change { name, bundle }| Vector { name, bundle, anchor: anchor.clone() };
+    changes.into_iter().map(vector).collect()
 }
 
 /// What the Python verifier says of each.
@@ -399,6 +456,7 @@ fn a_second_verifier_agrees() {
     vectors.extend(good());
     let holding = vectors.len();
     vectors.extend(planned_attacks());
+    vectors.extend(start_attacks());
     vectors.extend(part_attacks());
     vectors.extend(logged_later());
     vectors.extend(anchors());
@@ -427,5 +485,5 @@ fn a_second_verifier_agrees() {
         ));
     }
     assert!(apart.is_empty(), "{} of {} apart:\n{}", apart.len(), vectors.len(), apart.join("\n"));
-    assert!(planned >= 80 && beyond <= 5, "{planned} attacks, {beyond} only for a verifier with the suites");
+    assert!(planned >= 100 && beyond <= 5, "{planned} attacks, {beyond} only for a verifier with the suites");
 }

@@ -1,7 +1,7 @@
 //! What several tests need.
 
 use loadline_core::digest::canonical_json;
-use loadline_exam::fixture::{Fixture, Plan, make};
+use loadline_exam::fixture::{Fixture, Plan, change, make};
 use loadline_exam::{Anchor, Entry, Report, Status, StepName, verify};
 
 /// The same bundle with more entries in its log.
@@ -54,16 +54,10 @@ pub fn ok(report: &Report, name: StepName) -> bool {
 
 /// A bundle with this table of contents as JSON, and these parts as they are.
 pub fn with_table(table: &serde_json::Value, parts: &[u8]) -> Vec<u8> {
-    let mut bytes = b"loadline-bundle 1\n".to_vec();
-    bytes.extend(canonical_json(table).unwrap());
-    bytes.push(b'\n');
-    bytes.extend(parts);
-    bytes
+    change::with_table(table, parts).unwrap()
 }
 
 /// The table of contents of a bundle, and its parts.
 pub fn taken_apart(bundle: &[u8]) -> (serde_json::Value, Vec<u8>) {
-    let mut lines = bundle.splitn(3, |byte| *byte == b'\n');
-    lines.next();
-    (serde_json::from_slice(lines.next().unwrap()).unwrap(), lines.next().unwrap().to_vec())
+    change::taken_apart(bundle).unwrap()
 }

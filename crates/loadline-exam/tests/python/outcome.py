@@ -239,6 +239,8 @@ def check_license(value, check):
     codes = {each["code"] for each in value["limitations"]}
     needed = {"not_legal_conformity", "test_validity", "unlogged_runs"}
     needed |= {"remote_identity"} if check.registration["identity"] != "verified" else set()
+    simulated = read_json(check.parts["model/manifest.json"])["predicate"].get("provider") == "fake"
+    need(simulated == ("simulated_subject" in codes), "`simulated_subject`")
     needed |= {"weights_public"} if decision["stage"] == "weights_released" else set()
     need(needed <= codes, "a limitation is missing")
 

@@ -189,6 +189,21 @@ class Policy:
         need(self.quorum == "none" or self.met(self.quorum, signed), "the witnesses' quorum is not reached")
         return origin, size, root, signed
 
+    def witnessed(self, note):
+        """Of a note in the one form that a start has: the state, the cosignatures' moments, the cosignatures."""
+        need(len(note.encode()) <= 48 << 10, "the note is too large")
+        origin, size, root, signed = self.accept(note)
+        lines = [line.split(" ") for line in note.partition("\n\n")[2][:-1].split("\n")]
+        data = [unbase64(words[2]) for words in lines]
+        by = [(words[1], each[:4]) for words, each in zip(lines, data)]
+        need(by[0] in [(log.name, log.id) for log in self.logs if log.name == origin], "the log's line is not the first")
+        names = [name for name in self.named if name in signed]
+        need(by[1:] == [(self.named[name].name, self.named[name].id) for name in names], "other lines than the witnesses'")
+        for name in names:
+            fewer = {other for other in names if other != name}
+            need(self.quorum != "none" and not self.met(self.quorum, fewer), f"the quorum does not need {name}")
+        return (origin, size, root), [signed[name] for name in names], data[1:]
+
 
 def read_proof(data):
     """A C2SP tlog-proof without extra data: index, hashes, the note."""

@@ -33,9 +33,9 @@ ENTRY_FIELDS = {
     "policy": (["name", "version", "digest"], []),
     "commitment": (["policy", "secret_hash"], []),
     "registration": (["model", "name", "identity", "commitment", "follows", "nonce"], ["compute"]),
-    "start": (["exam", "registration", "commitment", "model", "policy", "attempt", "at"], ["previous"]),
+    "start": (["exam", "registration", "commitment", "model", "policy", "attempt", "at"], ["previous", "witnessed"]),
     "resume": (["exam", "at"], []),
-    "finish": (["exam", "start", "attestation", "secret", "records", "at"], []),
+    "finish": (["exam", "start", "attestation", "secret", "records", "at"], ["resumes"]),
     "license": (["license", "model", "stage", "at"], []),
     "revoke": (["license", "reason", "at"], []),
     "suspend": (["license", "reason", "at"], []),
@@ -62,10 +62,12 @@ def read_entry(data):
             moment(value)
         elif name in ("from", "to"):
             need(value in STAGES or value in CLOSED, f"`{name}`")
-        elif name in ("registration commitment start attempt previous streams last_byte_ms bytes_after").split() or (
+        elif name in ("registration commitment start attempt previous resumes streams last_byte_ms bytes_after").split() or (
             name == "version" and entry["kind"] == "root"
         ):
             number(value)
+        elif name == "witnessed":
+            need(isinstance(value, str), "`witnessed` is no text")
     return entry
 
 
@@ -183,13 +185,16 @@ class Check:
         ref = {"digest": self.policy_digest, "name": self.rules["name"], "version": self.rules["version"]}
         need({name: entry[name] for name in ref} == ref, "another policy in the log")
         self.policy_ref = ref
-        self.commitment_at, self.commitment = self.one("commitment")
         self.registration_at, self.registration = self.one("registration")
         self.finish_at, self.finish = self.one("finish")
         self.start_at = self.finish["start"]
         starts = dict(self.all("start"))
         need(self.start_at in starts, "the finished start is not there")
         self.start = starts[self.start_at]
+        commitments = dict(self.all("commitment"))
+        self.commitment_at = self.start["commitment"]
+        need(self.commitment_at in commitments, "the commitment is not there")
+        self.commitment = commitments[self.commitment_at]
         need(at < self.commitment_at < self.registration_at < self.start_at < self.finish_at, "order of entries")
         need(self.commitment["policy"] == self.policy_digest, "a commitment for another policy")
         need(self.registration["commitment"] == self.commitment_at, "a registration under another commitment")
@@ -201,12 +206,13 @@ class Check:
         compute = self.parts.get("model/compute.json")
         need(self.registration.get("compute") == (named(compute) if compute is not None else None), "`compute`")
         need(self.registration["follows"]["size"] == self.registration_at, "the registration is not the next entry")
-        self.attempts(starts)
+        self.attempts(starts, commitments)
         exam = self.start["exam"]
         need(self.finish["exam"] == exam, "another exam is finished")
         for index, entry in self.all("resume"):
             need(entry["exam"] == exam and self.start_at < index < self.finish_at, "`resume` of another exam")
             need(moment(entry["at"]) >= moment(self.start["at"]), "`resume` before the start")
+        need(self.finish.get("resumes", len(self.all("resume"))) == len(self.all("resume")), "`resumes`")
         need(moment(self.start["at"]) <= moment(self.finish["at"]), "it ends before it begins")
         self.stages()
         self.order_of_license()
@@ -222,8 +228,8 @@ class Check:
             need(up == ("license" in entry), "a promotion names a licence, and nothing else does")
             self.stands, since = entry["to"], moment(entry["at"])
 
-    def attempts(self, starts):
-        start, at, seen, commitments = self.start, self.start_at, set(), set()
+    def attempts(self, starts, shown):
+        start, at, seen, commitments, secrets = self.start, self.start_at, set(), set(), set()
         need((start["commitment"], start["registration"]) == (self.commitment_at, self.registration_at), "another start")
         while True:
             seen.add(at)
@@ -234,6 +240,13 @@ class Check:
             need(start["commitment"] not in commitments, "two attempts under one commitment")
             need(start["commitment"] < start["registration"] < at, "order of an attempt")
             commitments.add(start["commitment"])
+            if start["commitment"] in shown:
+                entry = shown[start["commitment"]]
+                need(entry["policy"] == self.policy_digest, "a commitment for another policy")
+                need(entry["secret_hash"] not in secrets, "two attempts with one secret")
+                secrets.add(entry["secret_hash"])
+            else:
+                need("witnessed" not in self.start, "the commitment of an earlier attempt is not there")
             previous = start.get("previous")
             need((previous is None) == (start["attempt"] == 1), "attempt 1 has none before, and every other has")
             if previous is None:
@@ -243,6 +256,7 @@ class Check:
             need(moment(starts[previous]["at"]) <= moment(start["at"]), "an attempt before the one before")
             start, at = starts[previous], previous
         need(seen == set(starts), "a start that is not of the chain")
+        need(set(shown) <= commitments, "a commitment that is not of the chain")
 
     def order_of_license(self):
         found = self.all("license")
@@ -266,9 +280,20 @@ class Check:
         need(re.fullmatch("[0-9a-f]{64}", self.finish["secret"]), "`secret`")
         secret = bytes.fromhex(self.finish["secret"])
         need(of_parts("loadline/exam/secret/1", secret) == raw(self.commitment["secret_hash"]), "another secret")
-        need(self.checkpoint["size"] == self.registration_at + 1, "the checkpoint is not right after the registration")
         text = outcome.checkpoint_text(self.checkpoint)
-        self.seed_bytes = of_parts("loadline/exam/seed/1", secret, text, raw(self.policy_digest), raw(self.model_digest))
+        parts = [secret, text, raw(self.policy_digest), raw(self.model_digest)]
+        if "witnessed" not in self.start:
+            need(self.checkpoint["size"] == self.registration_at + 1, "the checkpoint is not right after the registration")
+            self.seed_bytes = of_parts("loadline/exam/seed/1", *parts)
+            return
+        policy = Policy(self.in_force(self.start_at).log_policy)
+        state, moments, cosignatures = policy.witnessed(self.start["witnessed"])
+        need(state == (self.origin, self.checkpoint["size"], raw(self.checkpoint["root"])), "witnessed: another state")
+        need(self.checkpoint["size"] == self.start_at, "the checkpoint is not right before the start")
+        began = moment(self.start["at"])
+        need(all(began - 120 <= each <= began + 60 for each in moments), "not cosigned when the exam began")
+        need(not moments or max(moments) - min(moments) <= 15, "cosignatures that are too far apart")
+        self.seed_bytes = of_parts("loadline/exam/seed/2", *parts, *cosignatures)
 
     def statement(self, name, predicate_type, role, at):
         envelope = Envelope(self.parts[name], IN_TOTO)
@@ -355,9 +380,13 @@ class Check:
                     envelope.holds(root.keys, (1, root.role(role)[1])),
                     "approves at attestation format policy role stage subject".split(),
                 )
-                need(value["format"] == "loadline-sign-off/1" and type(value["approves"]) is bool, f"{name}: form")
+                known = value["format"] in ("loadline-sign-off/1", "loadline-sign-off/2")
+                need(known and type(value["approves"]) is bool, f"{name}: form")
                 need(value["attestation"] == self.attestation_digest, f"{name} is about another exam")
-                self.sign_off_ids.append(("sign-off-" + envelope.digest[7:19], value["role"]))
+                name = raw(envelope.digest)
+                if value["format"] == "loadline-sign-off/2":
+                    name = of_parts("loadline/sign-off/2", name, bytes.fromhex(envelope.signers[0]))
+                self.sign_off_ids.append(("sign-off-" + name.hex()[:12], value["role"]))
                 self.signed_off.append((envelope.signers[0], moment(value["at"]), value))
 
     def decision(self):

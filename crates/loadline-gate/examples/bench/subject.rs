@@ -85,6 +85,7 @@ license = "license.json"
         environment: Arc::new(|_| Some("operator".to_owned())),
         random: Arc::new(random),
         dial: Arc::new(Plain),
+        open: Arc::new(loadline_gate::upstream::resident::none),
         notice: Arc::new(|_| {}),
     };
     let running = Running::open(&path, outside).unwrap();

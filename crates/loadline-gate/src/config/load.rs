@@ -11,12 +11,16 @@ use loadline_policy::{License, Problems};
 use loadline_trust::chain::MAX_VERSIONS;
 use loadline_trust::{Envelope, IN_TOTO_TYPE, Role, RootChain};
 
-use super::{Config, FileRef, LimitsConfig, ModelConfig, UpstreamConfig};
+use super::{
+    Config, FileRef, HttpConfig, LimitsConfig, ModelConfig, ResidentConfig, UpstreamConfig, WayConfig,
+};
 use crate::caller::{Caller, Callers};
 use crate::disk;
+use crate::door::Door;
 use crate::ledger::Stops;
 use crate::snapshot::{Fresh, Licensed, Served, Snapshot};
 use crate::upstream::Upstream;
+use crate::upstream::resident::{Resident, Subject, Wrong};
 
 /// The largest root or licence that is read, in bytes.
 const MAX_FILE_BYTES: usize = 4 << 20;
@@ -28,11 +32,18 @@ pub type ReadKeys = dyn Fn(&[u8]) -> Result<Vec<(Digest, Caller)>, String> + Sen
 /// The value of an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
+/// Opens a model of this process, or gives the one that is open.
+pub type OpenResident = dyn Fn(&ResidentConfig) -> Result<Arc<Resident>, Wrong> + Send + Sync;
+
 /// What a configuration and its files come to.
 #[derive(Debug)]
 pub struct Loaded {
     /// The authority's roots.
     pub chain: RootChain,
+    /// What the operator should know, though nothing is wrong with it.
+    pub warnings: Vec<String>,
+    /// The callers' door, where it speaks TLS.
+    pub(crate) door: Option<Door>,
     /// Everything that does not change until the next reload.
     snapshot: Snapshot,
 }
@@ -82,12 +93,18 @@ pub fn load(
     config: &Config,
     read_keys: &ReadKeys,
     environment: &Environment,
+    open: &OpenResident,
     now: Instant,
 ) -> Result<Loaded, Problems> {
     let mut noted = Noted::default();
     let chain = chain(config, now).map_err(|problem| noted.0.push(problem)).ok();
     let callers = callers(&config.keys, read_keys, &mut noted);
-    let upstreams = upstreams(&config.upstreams, environment, &mut noted);
+    let mut warnings = Vec::new();
+    let door = config.tls.as_ref().and_then(|tls| {
+        let door = Door::open(tls, &mut warnings);
+        door.map_err(|(file, wrong)| noted.file(file, wrong.message, &wrong.hint)).ok()
+    });
+    let upstreams = upstreams(&config.upstreams, environment, open, &mut noted);
     let mut models = HashMap::new();
     for model in &config.models {
         // Without roots no licence can be verified, and that is said already.
@@ -110,7 +127,7 @@ pub fn load(
                 default_output_tokens: config.limits.default_output_tokens,
                 config: config.digest,
             };
-            Ok(Loaded { chain, snapshot })
+            Ok(Loaded { chain, warnings, door, snapshot })
         }
         _ => Err(Problems(noted.0)),
     }
@@ -165,28 +182,44 @@ fn callers(file: &FileRef, read_keys: &ReadKeys, noted: &mut Noted) -> Callers {
 fn upstreams(
     configs: &[UpstreamConfig],
     environment: &Environment,
+    open: &OpenResident,
     noted: &mut Noted,
 ) -> HashMap<String, Arc<Upstream>> {
     let mut upstreams = HashMap::new();
     for config in configs {
-        let mut key = None;
-        if let Some(name) = &config.key_env {
-            match environment(name).filter(|value| !value.trim().is_empty()) {
-                Some(value) => key = Some(Secret::new(value.trim().to_owned())),
-                None => {
-                    let message = format!("the environment variable {name} is not set");
-                    noted.add(config.place, "upstream.key_env", message, "set it, or leave out `key_env`");
+        let opened = match &config.way {
+            WayConfig::Http(http) => server(config, http, environment, noted),
+            WayConfig::Resident(resident) => match open(resident) {
+                Ok(opened) => Some(Upstream::resident(config, opened, resident.queue)),
+                Err(wrong) => {
+                    noted.add(resident.place, "upstream.local", wrong.message, &wrong.hint);
+                    None
                 }
-            }
-        }
-        match Upstream::new(config, key) {
-            Ok(upstream) => {
-                upstreams.insert(config.name.clone(), Arc::new(upstream));
-            }
-            Err(why) => noted.add(config.place, "upstream.url", why, ""),
-        }
+            },
+        };
+        upstreams.extend(opened.map(|upstream| (config.name.clone(), Arc::new(upstream))));
     }
     upstreams
+}
+
+fn server(
+    config: &UpstreamConfig,
+    http: &HttpConfig,
+    environment: &Environment,
+    noted: &mut Noted,
+) -> Option<Upstream> {
+    let mut key = None;
+    if let Some(name) = &http.key_env {
+        match environment(name).filter(|value| !value.trim().is_empty()) {
+            Some(value) => key = Some(Secret::new(value.trim().to_owned())),
+            None => {
+                let message = format!("the environment variable {name} is not set");
+                noted.add(http.place, "upstream.key_env", message, "set it, or leave out `key_env`");
+            }
+        }
+    }
+    let opened = Upstream::http(config, http, key);
+    opened.map_err(|why| noted.add(http.place, "upstream.url", why, "")).ok()
 }
 
 fn served(
@@ -196,7 +229,8 @@ fn served(
     noted: &mut Noted,
 ) -> Option<Served> {
     let license = license(&model.license.path, chain);
-    let license = license.map_err(|(why, hint)| noted.file(&model.license, why, &hint)).ok()?;
+    let (license, subject) = license.map_err(|(why, hint)| noted.file(&model.license, why, &hint)).ok()?;
+    are_licensed(model, &license, &subject, upstreams, noted);
     Some(Served {
         name: model.name.as_str().into(),
         upstream_model: model.upstream_model.clone(),
@@ -207,9 +241,41 @@ fn served(
     })
 }
 
+/// Whether the models of this process behind a name are the one that its licence is about. What a server serves nobody
+/// here can tell; of what is here it is known, so nothing else is served under the licence.
+fn are_licensed(
+    model: &ModelConfig,
+    license: &Licensed,
+    name: &str,
+    upstreams: &HashMap<String, Arc<Upstream>>,
+    noted: &mut Noted,
+) {
+    let named = model.upstreams.iter().filter_map(|name| upstreams.get(name));
+    let residents: Vec<_> = named.filter_map(|upstream| upstream.as_resident()).collect();
+    let manifest = match &model.manifest {
+        None => None,
+        Some(file) if residents.is_empty() => {
+            return noted.file(file, "no upstream of this model is a model of this process", "leave it out");
+        }
+        Some(file) => match disk::read(&file.path, MAX_FILE_BYTES) {
+            Ok(Some(bytes)) => Some(bytes),
+            Ok(None) => {
+                return noted.file(file, "there is no such file", "`loadline model register` writes it");
+            }
+            Err(error) => return noted.file(file, error, ""),
+        },
+    };
+    let subject = Subject { name, digest: license.model, manifest: manifest.as_deref() };
+    for resident in residents {
+        if let Err(wrong) = resident.is(subject) {
+            noted.file(&model.license, wrong.message, &wrong.hint);
+        }
+    }
+}
+
 /// A licence, verified: signed by the authority, of the right kind, and free of contradictions. Whether it holds now is
-/// asked at each request.
-fn license(path: &Path, chain: &RootChain) -> Result<Licensed, (String, String)> {
+/// asked at each request. With the name of its model.
+fn license(path: &Path, chain: &RootChain) -> Result<(Licensed, String), (String, String)> {
     let why = |why: String, hint: &str| (why, hint.to_owned());
     let read = disk::read(path, MAX_FILE_BYTES).map_err(|error| why(error.to_string(), ""))?;
     let hint = "`loadline license issue` makes licences";
@@ -226,12 +292,13 @@ fn license(path: &Path, chain: &RootChain) -> Result<Licensed, (String, String)>
     if license.subject.value.digest != statement.model() {
         return Err(why("the licence is about two models".to_owned(), hint));
     }
-    Ok(Licensed {
+    let licensed = Licensed {
         digest: envelope.payload_digest(),
         model: statement.model(),
         stage: license.stage.value,
         marks: license.marks.value.clone(),
         validity: license.validity.value,
         assurance: license.assurance.value.clone(),
-    })
+    };
+    Ok((licensed, license.subject.value.name.clone()))
 }

@@ -16,7 +16,7 @@ use loadline_policy::policy::Stage;
 
 use crate::ledger::Keep;
 
-pub use load::{Environment, Loaded, ReadKeys, chain, load};
+pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, load};
 pub use read::parse;
 
 /// `format` of the file.
@@ -37,6 +37,8 @@ pub struct Config {
     pub authority: AuthorityConfig,
     /// The operator's own door.
     pub admin: Option<AdminConfig>,
+    /// Where callers are spoken to by TLS.
+    pub tls: Option<TlsConfig>,
     /// Limits on what comes in.
     pub limits: LimitsConfig,
     /// The file of the callers' keys.
@@ -156,24 +158,64 @@ impl loadline_policy::Named for Keep {
 pub struct UpstreamConfig {
     /// Its name in this file.
     pub name: String,
-    /// `http://HOST:PORT/v1`
-    pub url: String,
+    /// How it is reached.
+    pub way: WayConfig,
     /// Its protocol.
     pub api: Api,
-    /// The environment variable with its key.
-    pub key_env: Option<String>,
-    /// Longest wait for a connection.
-    pub connect: Duration,
     /// Longest wait for the first byte of an answer.
     pub first_byte: Duration,
     /// Longest silence in an answer.
     pub idle: Duration,
     /// Longest answer in all.
     pub total: Duration,
+}
+
+/// How an upstream is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayConfig {
+    /// By HTTP, with or without TLS.
+    Http(HttpConfig),
+    /// It is a model of this process.
+    Resident(ResidentConfig),
+}
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// `http://HOST:PORT/v1`
+    pub url: String,
+    /// The environment variable with its key.
+    pub key_env: Option<String>,
+    /// Longest wait for a connection.
+    pub connect: Duration,
     /// Connections that are kept for later.
     pub kept_connections: usize,
     /// Where its key stands in this file.
     pub place: Place,
+}
+
+/// A model of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResidentConfig {
+    /// A name of the catalogue, or the path of a file.
+    pub model: String,
+    /// What a path is relative to.
+    pub folder: PathBuf,
+    /// Settings, each `KEY=VALUE`.
+    pub args: Vec<String>,
+    /// Requests that may wait.
+    pub queue: usize,
+    /// Where it stands in this file.
+    pub place: Place,
+}
+
+/// The certificate of the callers' door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificates in PEM form, the gate's own first.
+    pub certificate: FileRef,
+    /// Its private key in PEM form.
+    pub key: FileRef,
 }
 
 /// A model.
@@ -187,6 +229,8 @@ pub struct ModelConfig {
     pub upstream_model: String,
     /// Its licence.
     pub license: FileRef,
+    /// The list of its files, for a model of this process that was registered with others beside it.
+    pub manifest: Option<FileRef>,
     /// How content is kept.
     pub keep: Keep,
 }

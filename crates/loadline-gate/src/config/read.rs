@@ -12,8 +12,8 @@ use loadline_policy::policy::Stage;
 use loadline_policy::{Named as _, Problems};
 
 use super::{
-    AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, LimitsConfig, ModelConfig,
-    StandingSource, UpstreamConfig,
+    AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, HttpConfig, LimitsConfig, ModelConfig,
+    ResidentConfig, StandingSource, TlsConfig, UpstreamConfig, WayConfig,
 };
 use crate::ledger::Keep;
 use crate::upstream::Address;
@@ -35,7 +35,11 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
     let admin = root.table_if("admin").map(|table| admin(&table, listen));
     let authority = root.table("authority", |table| authority(table, folder));
     let limits = root.table_if("limits");
-    let upstreams: Vec<_> = root.tables("upstream").iter().map(upstream).collect();
+    let tls = root.table_if("tls").map(|table| TlsConfig {
+        certificate: FileRef { key: "tls.certificate".to_owned(), ..file(&table, "certificate", folder) },
+        key: FileRef { key: "tls.key".to_owned(), ..file(&table, "key", folder) },
+    });
+    let upstreams: Vec<_> = root.tables("upstream").iter().map(|table| upstream(table, folder)).collect();
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();
     doubled(root, "upstream", upstreams.iter().map(|upstream| &upstream.name));
     doubled(root, "model", models.iter().map(|model| &model.name));
@@ -53,6 +57,7 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
         region: root.has("region").then(|| root.name("region")),
         authority: authority.unwrap_or_else(|| empty_authority(root)),
         admin,
+        tls,
         limits: self::limits(limits.as_ref()),
         keys: file(root, "keys", folder),
         audit: folder.join(root.text("audit")),
@@ -122,7 +127,7 @@ fn authority(table: &Reader<'_, '_>, folder: &Path) -> AuthorityConfig {
         None => StandingSource::File(folder.join(standing)),
         Some(_) => {
             if let Err(why) = Address::parse(&standing) {
-                table.problem("standing", why, "a file, or `http://HOST:PORT/PATH`");
+                table.problem("standing", why, "a file, or `https://HOST:PORT/PATH`");
             }
             StandingSource::Http(standing)
         }
@@ -171,7 +176,42 @@ fn roles(root: &Reader<'_, '_>) -> BTreeMap<Stage, BTreeSet<String>> {
     stages
 }
 
-fn upstream(table: &Reader<'_, '_>) -> UpstreamConfig {
+fn upstream(table: &Reader<'_, '_>, folder: &Path) -> UpstreamConfig {
+    let name = table.name("name");
+    let api = table.choice_if("api").unwrap_or(Api::OpenAi);
+    let (is_local, is_remote) = (table.has("local"), table.has("url"));
+    if is_local && is_remote {
+        table.problem("local", "stands beside `url`", "an upstream is a server or a model of this process");
+    }
+    if is_local && api != Api::OpenAi {
+        table.problem("api", "a model of this process speaks `openai` only", "leave out `api`");
+    }
+    let way = match is_local && !is_remote {
+        true => WayConfig::Resident(resident(table, folder)),
+        false => WayConfig::Http(http(table)),
+    };
+    UpstreamConfig {
+        name,
+        way,
+        api,
+        first_byte: millis(table, "first_byte_ms", 120_000),
+        idle: millis(table, "idle_ms", 120_000),
+        total: millis(table, "total_ms", 1_800_000),
+    }
+}
+
+fn resident(table: &Reader<'_, '_>, folder: &Path) -> ResidentConfig {
+    let queue = table.count_if("queue", 0, 10_000).unwrap_or(8);
+    ResidentConfig {
+        model: table.text("local"),
+        folder: folder.into(),
+        args: table.texts("model_args"),
+        queue: usize::try_from(queue).unwrap_or(usize::MAX),
+        place: table.place("local"),
+    }
+}
+
+fn http(table: &Reader<'_, '_>) -> HttpConfig {
     let (url, key_env) = (table.text("url"), table.has("key_env").then(|| variable(table, "key_env")));
     if !url.is_empty() {
         match Address::parse(&url) {
@@ -188,15 +228,10 @@ fn upstream(table: &Reader<'_, '_>) -> UpstreamConfig {
         }
     }
     let kept = table.count_if("kept_connections", 0, 100_000).unwrap_or(256);
-    UpstreamConfig {
-        name: table.name("name"),
+    HttpConfig {
         url,
-        api: table.choice_if("api").unwrap_or(Api::OpenAi),
         key_env,
         connect: millis(table, "connect_ms", 5_000),
-        first_byte: millis(table, "first_byte_ms", 120_000),
-        idle: millis(table, "idle_ms", 120_000),
-        total: millis(table, "total_ms", 1_800_000),
         kept_connections: usize::try_from(kept).unwrap_or(usize::MAX),
         place: table.place("key_env"),
     }
@@ -234,6 +269,7 @@ fn model(table: &Reader<'_, '_>, folder: &Path, known: &[UpstreamConfig]) -> Mod
         name,
         upstreams,
         license: file(table, "license", folder),
+        manifest: table.has("manifest").then(|| file(table, "manifest", folder)),
         keep: table.choice_if("keep").unwrap_or(Keep::Digest),
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration is checked as a whole, and every problem has its place.
 
-use loadline_gate::config::{self, Api};
+use loadline_gate::config::{self, Api, WayConfig};
+use loadline_gate::upstream::resident::none;
 use loadline_policy::Problems;
 use loadline_policy::policy::Stage;
 use loadline_testkit::authority::{TestAuthority, open_marks};
@@ -74,6 +75,25 @@ fn the_operators_door_stays_on_this_machine() {
 }
 
 #[test]
+fn an_upstream_is_a_server_or_a_model_of_this_process() {
+    let with = |lines: &str| parse(&(text() + "\n[[upstream]]\nname = \"here\"\n" + lines)).map(|_| ());
+    assert_eq!(with("local = \"m.gguf\"\nqueue = 0"), Ok(()));
+    for (lines, expected) in [
+        ("local = \"m.gguf\"\nurl = \"http://127.0.0.1:9/v1\"", "`upstream[3].local`: stands beside `url`"),
+        (
+            "local = \"m.gguf\"\napi = \"anthropic\"",
+            "`upstream[3].api`: a model of this process speaks `openai` only",
+        ),
+        ("local = \"m.gguf\"\nkey_env = \"K\"", "unknown key `key_env`"),
+        ("url = \"http://127.0.0.1:9/v1\"\nqueue = 1", "unknown key `queue`"),
+        ("", "`upstream[3].url`: is missing"),
+    ] {
+        let said = with(lines).unwrap_err().to_string();
+        assert!(said.contains(expected), "{lines}: {said}");
+    }
+}
+
+#[test]
 fn files_are_verified_before_anything_listens() {
     let folder = tempfile::tempdir().unwrap();
     let authority = TestAuthority::new(at(0));
@@ -82,7 +102,7 @@ fn files_are_verified_before_anything_listens() {
     let config = config::parse(&text(), folder.path()).unwrap();
     let load = |variable: Option<&str>| {
         let value = variable.map(str::to_owned);
-        config::load(&config, &|_: &[u8]| Ok(Vec::new()), &move |_| value.clone(), at(0))
+        config::load(&config, &|_: &[u8]| Ok(Vec::new()), &move |_| value.clone(), &none, at(0))
     };
     let said = |result: Result<config::Loaded, Problems>| result.err().map(|problems| problems.to_string());
     assert_eq!(said(load(Some("k"))), None);
@@ -103,7 +123,7 @@ fn files_are_verified_before_anything_listens() {
 
     let pinned = text().replace(&authority.pin().to_string(), &loadline_core::Digest([0; 32]).to_string());
     let config = config::parse(&pinned, folder.path()).unwrap();
-    let other = config::load(&config, &|_: &[u8]| Ok(Vec::new()), &|_| Some("k".to_owned()), at(0));
+    let other = config::load(&config, &|_: &[u8]| Ok(Vec::new()), &|_| Some("k".to_owned()), &none, at(0));
     assert!(said(other).unwrap().contains("is pinned"));
 }
 
@@ -120,9 +140,19 @@ fn the_golden_file_is_read() {
         (limits.drain.as_secs(), limits.write.as_secs(), limits.default_output_tokens),
         (10, 30, 2_048)
     );
-    assert_eq!((config.upstreams[0].kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
+    let WayConfig::Http(server) = &config.upstreams[0].way else { panic!("a server") };
+    assert_eq!((server.kept_connections, config.upstreams[0].total.as_secs()), (128, 600));
+    let WayConfig::Resident(here) = &config.upstreams[2].way else { panic!("a model of this process") };
+    assert_eq!((here.model.as_str(), here.queue), ("models/small.gguf", 4));
+    assert_eq!(here.args, ["threads=2", "context=4096"]);
+    let tls = config.tls.unwrap();
+    assert_eq!(
+        (tls.certificate.key.as_str(), tls.key.path.file_name().unwrap()),
+        ("tls.certificate", "key.pem".as_ref())
+    );
     assert_eq!(config.models[0].keep, loadline_gate::ledger::Keep::Full);
     assert_eq!(config.models[1].upstreams, ["claude"]);
+    assert!(config.models[2].manifest.as_ref().unwrap().path.ends_with("licenses/small.manifest.json"));
     assert!(
         config.roles[&Stage::Academic].contains("scientist") && !config.roles.contains_key(&Stage::Limited)
     );

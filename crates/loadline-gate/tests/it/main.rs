@@ -6,6 +6,8 @@ mod attacks;
 mod config;
 mod durable;
 mod proxy;
+mod residents;
 mod standing;
 mod stop;
 mod support;
+mod tls;

@@ -116,10 +116,33 @@ fn callers_who_do_not_read_are_cut_as_well() {
     let order = Bytes::from(serde_json::to_vec(&StopTarget::All).unwrap());
     let ordered = rig.runtime.block_on(rig.gate.order(order)).unwrap();
     assert_eq!(ordered.cut.told, 1);
-    assert_eq!(rig.gate.under_way(), 0);
+    crate::support::until("the request has ended", || rig.gate.under_way() == 0);
     let outcome = rig.audit.entries().outcomes.into_values().next().unwrap();
     assert_eq!(outcome.ending, Ending::Stopped);
     assert!(rest(&mut stream).len() < SIZE / 2, "what waited in a buffer does not follow for ever");
+}
+
+/// What the system holds back for a caller who does not read would leave as soon as there is room: it is thrown away.
+#[test]
+fn nothing_that_waits_in_a_buffer_leaves_after_the_answer() {
+    let rig = streaming();
+    let mut streams: Vec<_> = (0..4).map(|_| open_stream(&rig, "alice-key", STREAM)).collect();
+    for stream in &streams {
+        socket2::SockRef::from(stream.get_ref()).set_recv_buffer_size(2_048).unwrap();
+    }
+    let waiting = |stream: &BufReader<std::net::TcpStream>| {
+        rustix::io::ioctl_fionread(stream.get_ref()).unwrap() + stream.buffer().len() as u64
+    };
+    // They have had all that there is room for: from here on the gate's system holds bytes back.
+    crate::support::until("full buffers", || {
+        let before: Vec<_> = streams.iter().map(waiting).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        before == streams.iter().map(waiting).collect::<Vec<_>>()
+    });
+    assert_eq!(order(&rig, &StopTarget::All).unwrap(), 4);
+    let at_the_answer: Vec<_> = streams.iter().map(waiting).collect();
+    let read: Vec<_> = streams.iter_mut().map(|stream| rest(stream).len() as u64).collect();
+    assert_eq!(read, at_the_answer);
 }
 
 #[test]
@@ -187,18 +210,21 @@ fn nothing_is_served_after_the_answer() {
         .map(|_| {
             let (rig, answered, tries, late) = (rig.clone(), answered.clone(), tries.clone(), late.clone());
             std::thread::spawn(move || {
-                let mut connections: Vec<_> = (0..5)
-                    .map(|_| {
-                        let stream = rig.connect();
-                        (stream.try_clone().unwrap(), BufReader::new(stream))
-                    })
-                    .collect();
+                let connect = || {
+                    let stream = rig.connect();
+                    (stream.try_clone().unwrap(), BufReader::new(stream))
+                };
+                let mut connections: Vec<_> = (0..5).map(|_| connect()).collect();
                 let request = post("/v1/chat/completions", "x-api-key: alice-key\r\n", ASK);
                 let mut after = 0;
                 while after < 10 {
                     for (stream, answers) in &mut connections {
                         let was_answered = answered.load(Ordering::SeqCst);
-                        stream.write_all(request.as_bytes()).unwrap();
+                        if stream.write_all(request.as_bytes()).is_err() {
+                            // It was too slow to be told, and was reset.
+                            (*stream, *answers) = connect();
+                            continue;
+                        }
                         let reply = Reply::read(answers);
                         tries.fetch_add(usize::from(was_answered), Ordering::SeqCst);
                         if was_answered && reply.status == 200 {
@@ -216,5 +242,5 @@ fn nothing_is_served_after_the_answer() {
     answered.store(true, Ordering::SeqCst);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert!(late.lock().unwrap().is_empty(), "{:?}", late.lock().unwrap().first());
-    assert!(tries.load(Ordering::SeqCst) >= 900);
+    assert!(tries.load(Ordering::SeqCst) >= 800);
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use loadline_core::{Digest, Instant};
 use loadline_gate::caller::{self, Caller};
 use loadline_gate::clock::{Clock, Moment};
-use loadline_gate::config::{self, Config, Loaded};
+use loadline_gate::config::{self, Config, Loaded, ResidentConfig};
 use loadline_gate::memory::{MemoryAudit, MemoryQuota, MemoryStops};
 use loadline_gate::standing::StandingKeeper;
-use loadline_gate::upstream::Plain;
+use loadline_gate::upstream::{Plain, Resident, resident};
 use loadline_gate::{Foundations, Gate};
 use loadline_policy::policy::{Marks, Stage};
 use loadline_testkit::authority::{TestAuthority, open_marks};
@@ -74,6 +74,10 @@ pub struct Make {
     pub limits: String,
     pub upstream: String,
     pub standing: bool,
+    /// Files of the folder besides its own.
+    pub files: Vec<(&'static str, String)>,
+    /// What a `local` upstream is.
+    pub resident: Option<Arc<Resident>>,
 }
 
 impl Default for Make {
@@ -86,6 +90,8 @@ impl Default for Make {
             limits: String::new(),
             upstream: String::new(),
             standing: true,
+            files: Vec::new(),
+            resident: None,
         }
     }
 }
@@ -107,6 +113,7 @@ pub struct Rig {
     pub config: Config,
     pub folder: TempDir,
     keys: Keys,
+    resident: Option<Arc<Resident>>,
     pub runtime: Runtime,
     ending: watch::Sender<bool>,
     served: Option<tokio::task::JoinHandle<()>>,
@@ -128,9 +135,10 @@ impl Rig {
         let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream);
         let license = authority.license("m", make.stage, make.marks);
         write_files(folder.path(), &authority, &license);
+        make.files.iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());
         let config = config::parse(&text, folder.path()).unwrap();
         let keys: Keys = Arc::new(Mutex::new(hashed(&make.callers)));
-        let loaded = load(&config, &keys).unwrap();
+        let loaded = load(&config, &keys, make.resident.as_ref()).unwrap();
         let (audit, quota) = (Arc::new(MemoryAudit::keeping()), Arc::<MemoryQuota>::default());
         let (stops, clock) = (Arc::<MemoryStops>::default(), Arc::new(TestClock::at_start()));
         let foundations = Foundations {
@@ -163,6 +171,7 @@ impl Rig {
             config,
             folder,
             keys,
+            resident: make.resident,
             runtime,
             ending,
             served: Some(served),
@@ -195,7 +204,7 @@ impl Rig {
     /// The keys' file changes, and the gate reads it.
     pub fn rekey(&self, callers: &[(&str, Caller)]) -> loadline_gate::gate::Cut {
         *self.keys.lock().unwrap() = hashed(callers);
-        let loaded = load(&self.config, &self.keys).unwrap();
+        let loaded = load(&self.config, &self.keys, self.resident.as_ref()).unwrap();
         self.runtime.block_on(self.gate.reload(&loaded))
     }
 
@@ -236,13 +245,19 @@ pub fn post(path: &str, headers: &str, body: &str) -> String {
     )
 }
 
-fn load(config: &Config, keys: &Keys) -> Result<Loaded, loadline_policy::Problems> {
-    let keys = Arc::clone(keys);
+fn load(
+    config: &Config,
+    keys: &Keys,
+    resident: Option<&Arc<Resident>>,
+) -> Result<Loaded, loadline_policy::Problems> {
+    let (keys, resident) = (Arc::clone(keys), resident.cloned());
     let read_keys = move |_: &[u8]| Ok(keys.lock().unwrap().clone());
+    let open = move |config: &ResidentConfig| resident.clone().map_or_else(|| resident::none(config), Ok);
     config::load(
         config,
         &read_keys,
         &|name| (name == "UPSTREAM_KEY").then(|| "upstream-secret".to_owned()),
+        &open,
         at(0),
     )
 }

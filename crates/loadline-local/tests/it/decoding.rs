@@ -6,10 +6,13 @@ use loadline_local::decoder::{Batch, Hook, KvCache, NoHook, Rows, Site};
 use loadline_local::score::{Tree, score_rolling, score_trees};
 use loadline_local::{Engine, EngineError, LocalOptions, Precision};
 
-use crate::network::{Family, Shape, VOCABULARY, log_probability, logits, model};
+use loadline_testkit::gguf::{Family, Shape, VOCABULARY, model};
+
+use crate::network::{log_probability, logits};
+use crate::tiny::TinyFile;
 
 fn open(shape: &Shape, precision: Precision) -> Engine {
-    let file = model(shape).write();
+    let file = TinyFile::new(&model(shape).bytes());
     let options =
         LocalOptions { precision, threads: std::num::NonZeroUsize::new(2), ..LocalOptions::default() };
     Engine::open(&file.path, &options, None).unwrap().0
@@ -107,7 +110,7 @@ fn a_score_does_not_depend_on_what_is_scored_with_it_or_on_threads() {
             |trees: &[Tree]| engine.install(|| score_trees(engine.decoder(), trees, &|| false)).unwrap();
         let alone = score(std::slice::from_ref(&tree)).remove(0);
         assert_eq!(score(&[other.clone(), tree.clone()])[1], alone);
-        let file = model(&shape).write();
+        let file = TinyFile::new(&model(&shape).bytes());
         let options =
             LocalOptions { precision, threads: std::num::NonZeroUsize::new(1), ..LocalOptions::default() };
         let single = Engine::open(&file.path, &options, None).unwrap().0;

@@ -4,8 +4,9 @@ use loadline_core::ModelRef;
 use loadline_local::gguf::{Gguf, Metadata};
 use loadline_local::{LocalError, LocalModel, LocalOptions};
 
-use crate::network::{Family, Shape, model};
-use crate::tiny::{Meta, Tiny, TinyFile};
+use loadline_testkit::gguf::{Family, Meta, Shape, Tiny, model};
+
+use crate::tiny::TinyFile;
 
 fn open(bytes: &[u8]) -> LocalError {
     let file = TinyFile::new(bytes);
@@ -165,7 +166,7 @@ fn metadata_of_every_sort_is_read() {
         .meta("float", Meta::Float(0.5))
         .meta("bool", Meta::Bool(true))
         .meta("texts", Meta::Texts(vec!["a".to_owned(), String::new(), "שלום".to_owned()]));
-    let file = tiny.write();
+    let file = TinyFile::new(&tiny.bytes());
     let mut metadata: Metadata = Gguf::open(&file.path).unwrap().metadata;
     assert_eq!(
         (metadata.count("count"), metadata.float("float"), metadata.bool("bool")),

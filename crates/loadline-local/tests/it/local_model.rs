@@ -9,10 +9,11 @@ use loadline_core::model::{
     Basis, CallContext, Generate, Loglikelihood, Prompt, Rolling, Sampling, StopReason,
 };
 use loadline_core::{Model, ModelError, ModelErrorKind, ModelOutput, ModelRef, Request, Sample};
-use loadline_local::{ChatUse, LocalModel, LocalOptions};
+use loadline_local::{ChatUse, LocalModel, LocalOptions, Written};
 
-use crate::network::{Family, Shape, model};
-use crate::tiny::{Meta, Tiny};
+use loadline_testkit::gguf::{Family, Meta, Shape, Tiny, model};
+
+use crate::tiny::TinyFile;
 
 struct Unpark(std::thread::Thread);
 
@@ -39,7 +40,7 @@ fn sample() -> Sample {
 }
 
 fn open(tiny: &Tiny, options: &LocalOptions) -> LocalModel {
-    let file = tiny.write();
+    let file = TinyFile::new(&tiny.bytes());
     let reference: ModelRef = "gguf/tiny.gguf".parse().unwrap();
     LocalModel::open(reference, &file.path, options, None).unwrap()
 }
@@ -182,6 +183,43 @@ fn what_cannot_be_answered_is_said() {
     assert!(ask(&model, &generate(text("a"), 1, 0.0, 0, &[])).is_ok());
 }
 
+/// The pieces of an answer, and its end.
+fn pieces(model: &LocalModel, request: Request) -> (Vec<String>, Result<ModelOutput, ModelError>) {
+    let Request::Generate(request) = request else { unreachable!("a request to write") };
+    let mut answer = model.write(request);
+    let mut texts = Vec::new();
+    loop {
+        match wait(answer.recv()).unwrap() {
+            Written::Text(text) => texts.push(text),
+            Written::End(end) => return (texts, end),
+        }
+    }
+}
+
+#[test]
+fn an_answer_in_pieces_is_the_answer() {
+    let model = open(&llama(), &LocalOptions::default());
+    let asked = |stop: &[&str]| generate(text("abc"), 30, 1.5, 3, stop);
+    let whole = ask(&model, &asked(&[])).unwrap();
+    let (texts, end) = pieces(&model, asked(&[]));
+    assert!(texts.len() > 3, "{texts:?}");
+    assert_eq!((texts.concat(), end.unwrap()), (whole.completion.clone(), whole.clone()));
+    let stop = &whole.completion[3..6];
+    let (texts, end) = pieces(&model, asked(&[stop]));
+    assert_eq!(texts.concat(), ask(&model, &asked(&[stop])).unwrap().completion);
+    assert_eq!(end.unwrap().stop_reason, StopReason::Stop);
+    let (texts, end) = pieces(&model, generate(text("a"), 1, -1.0, 0, &[]));
+    assert!(texts.is_empty() && end.unwrap_err().kind == ModelErrorKind::Refused);
+    // Who waits for an answer to come whole is not disturbed by one who left.
+    drop(model.write(Generate { prompt: text("abc"), sampling: sampling(&asked(&[])) }));
+    assert_eq!(ask(&model, &asked(&[])).unwrap(), whole);
+}
+
+fn sampling(request: &Request) -> Sampling {
+    let Request::Generate(request) = request else { unreachable!("a request to write") };
+    request.sampling.clone()
+}
+
 #[test]
 fn a_dropped_call_is_not_worked_on() {
     let model = open(&llama(), &LocalOptions::default());
@@ -209,7 +247,7 @@ fn conversations_go_through_the_template_unless_told_otherwise() {
     assert_eq!(tokens(&llama(), "auto", Prompt::user("abc")), 5);
     // Text that looks like a control token stays text, except where a template put it.
     assert_eq!(tokens(&with, "auto", text("<|end|>")), 8);
-    let file = llama().write();
+    let file = TinyFile::new(&llama().bytes());
     let options = LocalOptions { chat: ChatUse::On, ..LocalOptions::default() };
     let error = LocalModel::open("gguf/x".parse().unwrap(), &file.path, &options, None).unwrap_err();
     assert!(error.to_string().contains("the chat template cannot be used: the file has none"), "{error}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loadline_core::ModelErrorKind;
-use loadline_model::Environment;
+use loadline_model::{Environment, Secure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -64,6 +64,33 @@ fn only_a_server_with_a_trusted_certificate_is_talked_to() {
         let error = call(&*model, &ask("q")).await.unwrap_err();
         assert!(error.is_fatal() && error.hint.unwrap().contains("SSL_CERT_FILE"), "{}", error.message);
     });
+}
+
+#[test]
+fn a_connection_that_others_speak_over_is_as_careful() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
+    let environment = Environment::of([("SSL_CERT_FILE", file.to_str().unwrap())]);
+    run(async {
+        let (port, certificate) = server().await;
+        std::fs::write(&file, certificate).unwrap();
+        let secure = Secure::new(environment);
+        assert!(secure.connect(&format!("localhost:{port}")).await.is_ok());
+        let (other, _) = server().await;
+        for (authority, why) in [
+            (format!("127.0.0.1:{port}"), "not valid for name"),
+            (format!("localhost:{other}"), "invalid peer certificate"),
+        ] {
+            let error = secure.connect(&authority).await.err().unwrap();
+            assert!(error.message.contains("certificate") && error.message.contains(why), "{error}");
+            assert!(error.hint.unwrap().contains("SSL_CERT_FILE"));
+        }
+        let error = secure.connect("localhost:1").await.err().unwrap();
+        assert!(error.hint.unwrap().contains("host and port"), "{}", error.message);
+    });
+    let nobody = Secure::new(Environment::of([("SSL_CERT_FILE", "/nonexistent/authorities.pem")]));
+    let error = run(async { nobody.connect("localhost:1").await.err().unwrap() });
+    assert!(error.message.contains("no certificate authorities"), "{error}");
 }
 
 #[test]

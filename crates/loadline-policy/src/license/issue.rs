@@ -17,6 +17,8 @@ pub struct Grant {
     pub issuer: Issuer,
     /// What the model is called.
     pub model_name: String,
+    /// Whether the registered model is a simulated subject.
+    pub simulated: bool,
     /// On what the compute declaration rests.
     pub compute_basis: Basis,
     /// What the licensee must do.
@@ -56,7 +58,7 @@ pub fn issue(policy: &Policy, case: &Case, grant: Grant) -> Result<(Decision, Li
     // The weakest identity of any exam is the identity of the licence; with none it is only claimed.
     let identity = used.iter().map(|evidence| evidence.identity).max_by_key(|basis| weakness(*basis));
     let identity = identity.unwrap_or(Basis::SelfReported);
-    let limitations = limitations(&decision, identity, grant.compute_basis);
+    let limitations = limitations(&decision, identity, &grant);
     let sign_offs = case.sign_offs.iter().filter(|sign_off| cited(&sign_off.id));
     let license = License {
         issuer: Based::self_reported(grant.issuer),
@@ -115,15 +117,18 @@ fn weakness(basis: Basis) -> u8 {
 }
 
 /// What follows from the decision, beyond what every licence has.
-fn limitations(decision: &Decision, identity: Basis, compute: Basis) -> Limitations {
+fn limitations(decision: &Decision, identity: Basis, grant: &Grant) -> Limitations {
     let mut more = Vec::new();
+    if grant.simulated {
+        more.push(Limitation::known(LimitationCode::SimulatedSubject));
+    }
     if identity != Basis::Verified {
         more.push(Limitation::known(LimitationCode::RemoteIdentity));
     }
     if decision.stage == Stage::WeightsReleased {
         more.push(Limitation::known(LimitationCode::WeightsPublic));
     }
-    if compute != Basis::Verified {
+    if grant.compute_basis != Basis::Verified {
         more.push(Limitation::known(LimitationCode::ComputeDeclared));
     }
     for reason in decision.disclosed() {

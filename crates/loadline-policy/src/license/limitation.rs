@@ -15,6 +15,8 @@ names! {
         UnloggedRuns = "unlogged_runs",
         /// Nobody can promise that a remote endpoint serves the weights it claims.
         RemoteIdentity = "remote_identity",
+        /// There is no model: the subject knows the answers and is made to be so good and no better.
+        SimulatedSubject = "simulated_subject",
         /// Public weights cannot be called back.
         WeightsPublic = "weights_public",
         /// The compute was not measured here.
@@ -37,6 +39,9 @@ impl LimitationCode {
             }
             Self::RemoteIdentity => {
                 "The model is reached over a network: that it serves these weights is claimed, not checked."
+            }
+            Self::SimulatedSubject => {
+                "The subject is simulated: this is about no real model, and for demonstration only."
             }
             Self::WeightsPublic => {
                 "The weights are public: the kill switch is void, and no limit binds those who have them."

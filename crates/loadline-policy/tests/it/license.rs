@@ -15,6 +15,7 @@ pub fn grant() -> Grant {
     Grant {
         issuer: Issuer { id: "https://authority.example/loadline".into(), name: "Example Authority".into() },
         model_name: "example-model".into(),
+        simulated: false,
         compute_basis: Basis::SelfReported,
         conditions: vec!["report incidents within 72 hours".into()],
         standing_url: Some("https://authority.example/standing".into()),
@@ -51,6 +52,17 @@ fn only_an_allow_is_licensed() {
     let error = issue(&policy, &case, grant()).unwrap_err();
     assert_eq!(error.to_string(), "the decision is `deny`: only an allow is licensed");
     assert!(matches!(error, IssueError::NotAllowed(decision) if decision.outcome == Outcome::Deny));
+}
+
+#[test]
+fn a_licence_of_a_simulated_subject_says_so() {
+    let policy = small();
+    let case = good_case(&policy, Stage::General);
+    let (_, license) = issue(&policy, &case, Grant { simulated: true, ..grant() }).unwrap();
+    let said =
+        license.limitations.iter().find(|limitation| limitation.code == LimitationCode::SimulatedSubject);
+    assert!(said.unwrap().text.contains("no real model"), "{said:?}");
+    assert!(!super::license::license(Stage::General).limitations.has(LimitationCode::SimulatedSubject));
 }
 
 #[test]

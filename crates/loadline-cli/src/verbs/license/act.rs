@@ -30,7 +30,7 @@ pub fn sign(args: &Sign, ui: &Ui) -> Result {
     let envelope = signing::sign(&attested, &wish, &key)?;
     let path = match (&args.output, place) {
         (Some(path), _) => path.clone(),
-        (None, Some(place)) => signing::path(&place, &envelope),
+        (None, Some(place)) => signing::path(&place, &envelope)?,
         (None, None) => format!("sign-off-{}.json", args.role.name()).into(),
     };
     folder::write(&path, &envelope.to_bytes(), folder::PUBLIC)?;
@@ -50,7 +50,7 @@ pub fn sign(args: &Sign, ui: &Ui) -> Result {
     let mut out = ui.out();
     if args.json {
         out.json(&json!({
-            "file": path, "digest": envelope.payload_digest(), "signer": key.public().id(), "role": args.role,
+            "file": path, "digest": signing::digest(&envelope)?, "signer": key.public().id(), "role": args.role,
             "stage": args.stage, "approves": wish.approves, "at": at, "attestation": attested.digest,
         }))?;
     } else {

@@ -1,7 +1,5 @@
 //! Deciding and issuing.
 
-use std::path::Path;
-
 use loadline_core::Digest;
 use loadline_core::untrusted::one_line;
 use loadline_policy::policy::Stage;
@@ -118,18 +116,10 @@ fn held(office: &Office, license: Digest, ui: &Ui) {
 fn take_in(office: &Office, sitting: &Sitting, files: &[std::path::PathBuf]) -> Result<()> {
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
     for file in files {
-        take_in_one(office, attested.digest, file)?;
+        let envelope = signing::sent(file, office.chain.current(), attested.digest)?;
+        folder::write(&signing::path(&office.folder, &envelope)?, &envelope.to_bytes(), folder::PUBLIC)?;
     }
     Ok(())
-}
-
-fn take_in_one(office: &Office, attestation: Digest, file: &Path) -> Result<()> {
-    let Some((_, bytes)) = signing::read(file, office.chain.current(), attestation)? else {
-        return Err(Failure::new(Exit::Usage, format!("`{}` is about another exam", file.display()))
-            .hint("ask for a sign-off of this one"));
-    };
-    let envelope = loadline_trust::Envelope::parse(&bytes).map_err(|error| folder::changed(file, &error))?;
-    folder::write(&signing::path(&office.folder, &envelope), &bytes, folder::PUBLIC)
 }
 
 /// Says what was decided, and where it is.

@@ -116,7 +116,7 @@ fn check_quorum(path: &Path, policy: &loadline_tlog::Policy) -> Result<()> {
     })
 }
 
-/// The entries must fit each other, and every registration the log that it says it follows.
+/// The entries must fit each other, and every registration and start the log that it says it follows.
 fn check_story(story: &Story, dir: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let failure = |what: &str| {
         Failure::new(Exit::EvidenceInvalid, what).hint(
@@ -127,13 +127,11 @@ fn check_story(story: &Story, dir: &Path, checkpoint: &Checkpoint) -> Result<()>
         return Err(failure(what));
     }
     let mut reader = TileReader::new(FolderSource::new(dir), checkpoint.size(), *checkpoint.root());
-    for (size, root) in story.followed() {
+    for (kind, size, root) in story.followed() {
         let (found, _) =
             reader.consistency(size).map_err(|error| Failure::of(Exit::EvidenceInvalid, &error))?;
         if found != root {
-            return Err(failure(&format!(
-                "entry {size} (registration) names another root than the log had there"
-            )));
+            return Err(failure(&format!("entry {size} ({kind}) names another root than the log had there")));
         }
     }
     Ok(())

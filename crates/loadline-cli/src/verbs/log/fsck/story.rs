@@ -10,7 +10,15 @@ use loadline_exam::entry::{
     Commitment, Finish, LicenseEntry, Registration, StageEntry, StandingChange, Start, exam_id,
 };
 use loadline_policy::policy::{ModelStage, Stage, Step};
-use loadline_tlog::Hash;
+use loadline_tlog::{Checkpoint, Hash, Note};
+
+/// An exam as far as it was read.
+struct Examined {
+    start: u64,
+    commitment: u64,
+    resumes: u64,
+    ended: bool,
+}
 
 /// A licence that was issued.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +41,9 @@ pub struct Story {
     examined: BTreeSet<u64>,
     /// Of a model under a policy: the number and the index of the last start.
     attempts: BTreeMap<(Digest, Digest), (u64, u64)>,
-    /// Of each exam: the index of its start, its commitment, and whether it ended.
-    exams: BTreeMap<Digest, (u64, u64, bool)>,
+    exams: BTreeMap<Digest, Examined>,
+    /// The state that each start says it follows.
+    witnessed: Vec<(u64, Hash)>,
     licenses: BTreeMap<Digest, Licensed>,
     /// Where each model stands, and since when.
     stages: BTreeMap<Digest, (ModelStage, Instant)>,
@@ -73,11 +82,11 @@ impl Story {
         self.is_authority.then_some(self.exams.len() as u64)
     }
 
-    /// The sizes whose roots registrations name, and the roots.
-    pub fn followed(&self) -> impl Iterator<Item = (u64, Hash)> {
-        self.registrations
-            .values()
-            .map(|registration| (registration.follows.size, registration.follows.root.0))
+    /// The sizes whose roots registrations and starts name, and the roots.
+    pub fn followed(&self) -> impl Iterator<Item = (&'static str, u64, Hash)> {
+        let registrations = self.registrations.values().map(|registration| registration.follows);
+        let registrations = registrations.map(|follows| ("registration", follows.size, follows.root.0));
+        registrations.chain(self.witnessed.iter().map(|(size, root)| ("start", *size, *root)))
     }
 
     fn follow(&mut self, index: u64, entry: Entry) -> Result<(), String> {
@@ -98,9 +107,12 @@ impl Story {
             }
             Entry::Registration(registration) => self.registration(index, registration),
             Entry::Start(start) => self.start(index, &start),
-            Entry::Resume(resume) => match self.exams.get(&resume.exam) {
-                Some((_, _, false)) => Ok(()),
-                Some(_) => Err("its exam has ended".to_owned()),
+            Entry::Resume(resume) => match self.exams.get_mut(&resume.exam) {
+                Some(exam) if exam.ended => Err("its exam has ended".to_owned()),
+                Some(exam) => {
+                    exam.resumes += 1;
+                    Ok(())
+                }
                 None => Err("no such exam began".to_owned()),
             },
             Entry::Finish(finish) => self.finish(&finish),
@@ -165,20 +177,35 @@ impl Story {
             return Err("its exam has another id".to_owned());
         }
         self.attempts.insert((start.model, start.policy), (start.attempt, index));
-        self.exams.insert(start.exam, (index, start.commitment, false));
+        let commitment = start.commitment;
+        self.exams.insert(start.exam, Examined { start: index, commitment, resumes: 0, ended: false });
+        self.witnessed(index, start)
+    }
+
+    /// The start is the next entry after the state that its witnesses saw.
+    fn witnessed(&mut self, index: u64, start: &Start) -> Result<(), String> {
+        let Some(text) = &start.witnessed else { return Ok(()) };
+        let note = Note::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        let seen = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+        if seen.size() != index {
+            return Err(format!("its witnesses saw a log of {} entries", seen.size()));
+        }
+        self.witnessed.push((index, *seen.root()));
         Ok(())
     }
 
     fn finish(&mut self, finish: &Finish) -> Result<(), String> {
-        let (start, commitment, ended) =
-            self.exams.get_mut(&finish.exam).ok_or_else(|| "no such exam began".to_owned())?;
-        if std::mem::replace(ended, true) {
+        let exam = self.exams.get_mut(&finish.exam).ok_or_else(|| "no such exam began".to_owned())?;
+        if std::mem::replace(&mut exam.ended, true) {
             return Err("its exam has ended before".to_owned());
         }
-        if *start != finish.start {
-            return Err(format!("its exam began at entry {start}, not {}", finish.start));
+        if exam.start != finish.start {
+            return Err(format!("its exam began at entry {}, not {}", exam.start, finish.start));
         }
-        let committed = self.commitments.get(commitment).map(|commitment| commitment.secret_hash);
+        if finish.resumes.is_some_and(|resumes| resumes != exam.resumes) {
+            return Err(format!("it does not count {} entries of kind `resume`", exam.resumes));
+        }
+        let committed = self.commitments.get(&exam.commitment).map(|commitment| commitment.secret_hash);
         if committed == Some(finish.secret.hash()) {
             Ok(())
         } else {
@@ -228,6 +255,7 @@ impl Story {
 mod tests {
     use loadline_core::model::Basis;
     use loadline_exam::entry::{DrillEntry, LogState, PolicyEntry, Resume, RootEntry};
+    use loadline_tlog::{Algorithm, SignerKey};
 
     use super::*;
 
@@ -258,7 +286,16 @@ mod tests {
     fn start(registration: u64, commitment: u64, attempt: u64, previous: Option<u64>) -> Start {
         let (model, policy) = (digest("model"), digest("policy"));
         let exam = exam_id(model, policy, commitment, registration, attempt);
-        Start { exam, registration, commitment, model, policy, attempt, previous, at: at() }
+        let witnessed = Some(witnessed(registration + 1));
+        Start { exam, registration, commitment, model, policy, attempt, previous, witnessed, at: at() }
+    }
+
+    fn witnessed(size: u64) -> String {
+        let checkpoint = Checkpoint::new("example.com/log", size, digest("root").0).unwrap();
+        let mut note = Note::unsigned(&checkpoint.to_text()).unwrap();
+        note.sign(&SignerKey::from_seed("example.com/log", Algorithm::Ed25519, &[1; 32]).unwrap(), 0)
+            .unwrap();
+        note.to_text()
     }
 
     fn commitment(number: u8) -> Entry {
@@ -266,8 +303,12 @@ mod tests {
     }
 
     fn finish(start: u64, of: &Start, number: u8) -> Entry {
-        let (attestation, records) = (digest("attestation"), Vec::new());
-        Entry::Finish(Finish { exam: of.exam, start, attestation, secret: secret(number), records, at: at() })
+        resumed(start, of, number, None)
+    }
+
+    fn resumed(start: u64, of: &Start, number: u8, resumes: Option<u64>) -> Entry {
+        let (attestation, records, secret) = (digest("attestation"), Vec::new(), secret(number));
+        Entry::Finish(Finish { exam: of.exam, start, attestation, secret, records, resumes, at: at() })
     }
 
     fn change() -> StandingChange {
@@ -362,7 +403,7 @@ mod tests {
             registration(6, 5),
             Entry::Start(second.clone()),
             Entry::Resume(Resume { exam: second.exam, at: at() }),
-            finish(7, &second, 2),
+            resumed(7, &second, 2, Some(1)),
             Entry::License(license),
             Entry::Suspend(change()),
             Entry::Reinstate(change()),
@@ -383,7 +424,8 @@ mod tests {
     fn an_honest_log_has_nothing_wrong() {
         let story = read(&honest());
         assert_eq!((story.wrong(), story.exams()), (None, Some(2)));
-        assert_eq!(story.followed().map(|(size, _)| size).collect::<Vec<_>>(), [3, 6]);
+        let followed: Vec<_> = story.followed().map(|(kind, size, _)| (kind, size)).collect();
+        assert_eq!(followed, [("registration", 3), ("registration", 6), ("start", 4), ("start", 7)]);
     }
 
     #[test]
@@ -404,6 +446,8 @@ mod tests {
             (7, start_with(&|start| start.registration = 99), "entry 99 is no registration"),
             (7, start_with(&|start| start.commitment = 2), "another model or commitment"),
             (7, Entry::Start(Start { exam: digest("x"), ..start(6, 5, 2, Some(4)) }), "another id"),
+            (7, start_with(&|start| start.witnessed = Some(witnessed(6))), "saw a log of 6 entries"),
+            (7, start_with(&|start| start.witnessed = Some("x".to_owned())), "not a signed note"),
             (5, commitment(1), "committed to before"),
             (6, registration(6, 2), "commitment 2 is taken"),
             (6, registration(6, 3), "entry 3 is no commitment"),
@@ -411,6 +455,7 @@ mod tests {
             (8, Entry::Resume(Resume { exam: digest("x"), at: at() }), "no such exam"),
             (9, finish(7, &start(6, 5, 2, Some(4)), 1), "not the one that was committed to"),
             (9, finish(4, &start(6, 5, 2, Some(4)), 2), "began at entry 7, not 4"),
+            (9, resumed(7, &start(6, 5, 2, Some(4)), 2, Some(0)), "does not count 1 entries"),
             (10, finish(7, &start(6, 5, 2, Some(4)), 2), "ended before"),
             (10, Entry::Revoke(change()), "no such licence"),
             (14, Entry::Reinstate(change()), "which is for ever"),
