@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::caller;
 use crate::gate::{Gate, Ordered};
 use crate::ledger::StopError;
+use crate::readiness::Readiness;
 
 /// The largest order.
 const MAX_ORDER_BYTES: usize = 256 << 10;
@@ -111,17 +112,14 @@ impl Admin {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        let snapshot = self.gate.snapshot();
-        let epoch = snapshot.standing.as_ref().map(|fresh| fresh.mark.epoch);
-        let served = snapshot.models.len();
-        match self.gate.ready() {
-            _ if epoch.is_none() => {
-                error(StatusCode::SERVICE_UNAVAILABLE, "no standing of the authority yet", "wait")
+        let Readiness { refusal, epoch, models, models_open } = self.gate.readiness();
+        match refusal {
+            None => {
+                let said =
+                    json!({ "status": "ready", "epoch": epoch, "models": models, "open": models_open });
+                json_of(StatusCode::OK, &said)
             }
-            Ok(()) => {
-                json_of(StatusCode::OK, &json!({ "status": "ready", "epoch": epoch, "models": served }))
-            }
-            Err(refusal) => error(StatusCode::SERVICE_UNAVAILABLE, &refusal.message, refusal.code.hint()),
+            Some(refusal) => error(StatusCode::SERVICE_UNAVAILABLE, &refusal.message, refusal.code.hint()),
         }
     }
 
@@ -134,20 +132,8 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let snapshot = self.gate.snapshot();
-        let gauges = [
-            ("under_way", self.gate.under_way() as u64),
-            ("keys", snapshot.callers.len() as u64),
-            ("models", snapshot.models.len() as u64),
-            ("stops", snapshot.stops.targets.len() as u64),
-            ("standing_epoch", snapshot.standing.as_ref().map_or(0, |fresh| fresh.mark.epoch)),
-            (
-                "standing_expires",
-                snapshot.standing.as_ref().map_or(0, |fresh| fresh.standing.expires.seconds()),
-            ),
-            ("ready", u64::from(self.gate.ready().is_ok())),
-        ];
-        let mut response = Response::new(Full::new(Bytes::from(self.gate.metrics.text(&gauges))));
+        let text = self.gate.metrics.text(&self.gate);
+        let mut response = Response::new(Full::new(Bytes::from(text)));
         let kind = HeaderValue::from_static("text/plain; version=0.0.4");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response

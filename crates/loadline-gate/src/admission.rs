@@ -106,6 +106,17 @@ impl Snapshot {
         Ok((caller, served))
     }
 
+    /// Whether a stop or the authority forbids a model to everybody now.
+    ///
+    /// # Errors
+    /// What forbids it.
+    pub(crate) fn allows(&self, served: &Served, now: Moment) -> Result<(), Refusal> {
+        self.stopped(&StopTarget::All, "everything is stopped")?;
+        self.stopped(&StopTarget::Model(served.name.to_string()), "this model is stopped")?;
+        self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
+        self.license_counts(served, now)
+    }
+
     fn stopped(&self, target: &StopTarget, message: &str) -> Result<(), Refusal> {
         match self.stops.targets.contains(target) {
             true => Err(Refusal::new(Code::Stopped, message)),

@@ -3,7 +3,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::gate::Gate;
 use crate::ledger::{Ending, Outcome, Recorded, RequestId, Reservation};
 use crate::live::LiveGuard;
 use crate::refusal::{Code, Dialect, Refusal};
+use crate::report::Observed;
 use crate::upstream::Coming;
 use crate::usage::Meter;
 
@@ -32,6 +32,7 @@ pub(crate) struct Ticket {
     pub(crate) input_tokens: u64,
     pub(crate) max_output: Option<u64>,
     pub(crate) delivered: u64,
+    pub(crate) observed: Arc<Observed>,
     /// The last to go: who waits for the end of this request waits for its outcome too.
     pub(crate) _live: LiveGuard,
 }
@@ -54,11 +55,14 @@ impl Ticket {
         if let Some(reservation) = self.reservation.take() {
             self.gate.base.quota.settle(reservation, used.total());
         }
-        self.gate.metrics.tokens.fetch_add(used.total(), Ordering::Relaxed);
         if ending == Ending::CallerLeft {
-            self.gate.metrics.left.fetch_add(1, Ordering::Relaxed);
+            self.gate.metrics.left.inc();
         }
         let (at_ms, status, delivered_bytes) = (self.gate.now().wall_ms, self.status, self.delivered);
+        self.observed.note(|report, _| {
+            (report.status, report.delivered_bytes) = (status, delivered_bytes);
+            (report.ending, report.used) = (Some(ending), Some(used));
+        });
         let outcome = Outcome { at_ms, status, ending, used, delivered_bytes };
         self.gate.base.audit.outcome(recorded, outcome);
     }

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -20,12 +19,13 @@ use crate::clock::Moment;
 use crate::config::Api;
 use crate::gate::Gate;
 use crate::ledger::{
-    AuditError, Durable, Ending, Intent, IntentId, Outcome, Recorded, RequestId, Reservation, UsageBasis,
-    Used,
+    AuditError, Durable, Ending, Intent, IntentId, Keep, MAX_KEPT_BYTES, Outcome, Recorded, RequestId,
+    Reservation, UsageBasis, Used,
 };
 use crate::live::LiveGuard;
 use crate::proxy::REQUEST_ID;
 use crate::refusal::{Code, Dialect, Refusal};
+use crate::report::Observed;
 use crate::upstream::{Coming, Outgoing, Upstream};
 use crate::usage::Meter;
 
@@ -46,6 +46,7 @@ pub(crate) struct Admitted {
     pub(crate) now: Moment,
     pub(crate) live: LiveGuard,
     pub(crate) cut: oneshot::Receiver<Refusal>,
+    pub(crate) observed: Arc<Observed>,
 }
 
 /// An intent on its way to the disk. When the caller leaves meanwhile, its outcome is written all the same.
@@ -98,9 +99,10 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         gate.base.audit.outcome(recorded, nothing(gate, Ending::Stopped, refusal.code.status()));
         return Err(refusal);
     }
-    gate.metrics.forwarded.fetch_add(1, Ordering::Relaxed);
+    gate.metrics.forwarded.inc();
     let intent = recorded.id;
-    let Admitted { id, upstream, headers, body, ask, permit, now, live, mut cut, .. } = admitted;
+    let Admitted { id, upstream, headers, body, ask, permit, now, live, mut cut, observed, .. } = admitted;
+    observed.note(|report, passed| (report.intent, report.times.sent) = (Some(intent), Some(passed)));
     let mut ticket = Ticket {
         gate: Arc::clone(gate),
         recorded: Some(recorded),
@@ -112,6 +114,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         input_tokens: permit.input_tokens,
         max_output: ask.max_output_tokens,
         delivered: 0,
+        observed,
         _live: live,
     };
     let body = ask.with_model(&body, &permit.served.upstream_model);
@@ -163,7 +166,9 @@ async fn write_down(
         keep: served.keep,
         content: body.clone(),
     });
+    let waiting = Instant::now();
     let (written, reservation) = Writing { gate: Arc::clone(gate), intent: Some(intent), reservation }.await;
+    admitted.observed.note(|report, _| report.times.flush = Some(waiting.elapsed()));
     match written {
         Ok(recorded) => Ok((recorded, reservation)),
         Err(error) => {
@@ -306,9 +311,13 @@ fn respond(
     let Begun { head, first, rest, from } = begun;
     let (id, is_stream) = (ticket.request, is_stream(&head.headers));
     if is_stream {
-        ticket.gate.metrics.streams.fetch_add(1, Ordering::Relaxed);
+        ticket.gate.metrics.streams.inc();
     }
-    let most = ticket.gate.limits.response_bytes;
+    ticket.observed.note(|report, passed| (report.is_stream, report.times.first) = (is_stream, Some(passed)));
+    let mut most = ticket.gate.limits.response_bytes;
+    if permit.served.keep == Keep::Full {
+        most = most.min(MAX_KEPT_BYTES);
+    }
     let now = Instant::now();
     let left = first.as_ref().map_or(0, |first| first.len() as u64);
     let length = rest.size_hint().exact().filter(|_| !is_stream).map(|rest| rest + left);

@@ -16,6 +16,7 @@ use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops}
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
+use crate::report::{Observers, Observing};
 use crate::snapshot::{Fresh, Snapshot};
 use crate::upstream::Dial;
 
@@ -50,6 +51,7 @@ pub struct Gate {
     pub(crate) limits: LimitsConfig,
     /// Counters.
     pub metrics: Metrics,
+    pub(crate) observing: Observing,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -91,6 +93,7 @@ impl Gate {
             live: Arc::default(),
             limits,
             metrics: Metrics::default(),
+            observing: Observing::new(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -101,6 +104,11 @@ impl Gate {
     /// What it goes by now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Lets others look at requests that have ended. Only the first call counts.
+    pub fn observe(&self, observers: Observers) {
+        let _ = self.observing.set(observers);
     }
 
     /// Now.
@@ -223,7 +231,7 @@ impl Gate {
         // No byte leaves any more; what is left is to stop asking for them.
         let let_go = join_all(late.into_iter().map(|answer| answer.let_go()));
         let _ = tokio::time::timeout(LET_GO_WITHIN, let_go).await;
-        self.metrics.cut.fetch_add(told, Ordering::Relaxed);
+        self.metrics.cut.inc_by(told);
         Cut { told, reset }
     }
 

@@ -125,6 +125,10 @@ pub struct Intent {
     pub content: Bytes,
 }
 
+/// The largest body that is kept in full, request or answer: a row holds it whole. What is larger is not served where
+/// content is kept.
+pub const MAX_KEPT_BYTES: u64 = 32 << 20;
+
 /// How content is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,6 +178,30 @@ pub enum Ending {
     Stopped,
 }
 
+impl Ending {
+    /// Every way to end, in the order of the type.
+    pub const ALL: [Self; 6] = [
+        Self::Complete,
+        Self::CallerLeft,
+        Self::UpstreamFailed,
+        Self::TimedOut,
+        Self::TooLarge,
+        Self::Stopped,
+    ];
+
+    /// Its name in rows and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::CallerLeft => "caller_left",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// On what a number of tokens rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,6 +210,19 @@ pub enum UsageBasis {
     ServerUsage,
     /// Counted here from what was delivered.
     Estimated,
+}
+
+impl UsageBasis {
+    /// Every basis, in the order of the type.
+    pub const ALL: [Self; 2] = [Self::ServerUsage, Self::Estimated];
+
+    /// Its name in rows and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServerUsage => "server_usage",
+            Self::Estimated => "estimated",
+        }
+    }
 }
 
 /// What a request used.
@@ -278,6 +319,9 @@ pub enum AuditError {
     /// No such entry.
     #[error("the audit log has no entry {0}")]
     Unknown(u64),
+    /// It is not there yet: the request goes on, or what became of it is not signed.
+    #[error("the request has not come to its end, or that is not signed yet")]
+    Pending,
 }
 
 /// The audit log.
@@ -300,8 +344,9 @@ pub trait Audit: Send + Sync {
     /// Why not.
     fn ready(&self) -> Result<(), AuditError>;
 
-    /// A signed receipt with an inclusion proof, as JSON.
-    fn receipt(&self, intent: IntentId) -> Durable<Vec<u8>>;
+    /// A signed receipt for an intent of this subject, with inclusion proofs, as JSON. Somebody else's intent is
+    /// unknown.
+    fn receipt(&self, intent: IntentId, subject: &str) -> Durable<Vec<u8>>;
 }
 
 /// Tokens that are set aside for one request.

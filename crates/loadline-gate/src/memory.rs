@@ -98,7 +98,7 @@ impl Audit for MemoryAudit {
         if self.failing.load(Ordering::Acquire) { Err(AuditError::Full) } else { Ok(()) }
     }
 
-    fn receipt(&self, _: IntentId) -> Durable<Vec<u8>> {
+    fn receipt(&self, _: IntentId, _: &str) -> Durable<Vec<u8>> {
         Box::pin(std::future::ready(Err(AuditError::Unsupported("receipts"))))
     }
 }

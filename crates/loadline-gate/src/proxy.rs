@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -23,11 +22,16 @@ use crate::config::Api;
 use crate::conn::ConnState;
 use crate::forward::{Admitted, forward};
 use crate::gate::Gate;
-use crate::ledger::{Refused, RequestId};
+use crate::ledger::{IntentId, Keep, MAX_KEPT_BYTES, Refused, RequestId};
+use crate::receipts::receipt;
 use crate::refusal::{Code, Dialect, Refusal};
+use crate::report::Observed;
+use crate::trace::TRACEPARENT;
 
 /// The header with the id of a request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("loadline-request-id");
+/// Behind it stands the place of a request in the audit log.
+const RECEIPTS: &str = "/v1/receipts/";
 const MIN_STAGE: &str = "loadline-min-stage";
 const MIN_ASSURANCE: &str = "loadline-min-assurance";
 /// What is passed on to an upstream. Nothing else is: no cookie, no key, no address of the caller.
@@ -42,6 +46,7 @@ const PASSED_ON: [HeaderName; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Models,
+    Receipt(IntentId),
     Ask { path: &'static str, upstream: &'static str, api: Api },
 }
 
@@ -56,19 +61,42 @@ impl Route {
             "/v1/messages" => ask("/v1/messages", "/messages", Api::Anthropic),
             "/v1/models" => (Method::GET, Self::Models),
             other => {
+                if let Some(intent) = other.strip_prefix(RECEIPTS).and_then(decimal) {
+                    return Self::with(method, path, &Method::GET, Self::Receipt(IntentId(intent)));
+                }
                 let message = format!("there is no `{}` here", one_line(other, 80));
                 return Err(Refusal::new(Code::NoSuchPath, message));
             }
         };
-        match needed == *method {
+        Self::with(method, path, &needed, route)
+    }
+
+    fn with(method: &Method, path: &str, needed: &Method, route: Self) -> Result<Self, Refusal> {
+        match needed == method {
             true => Ok(route),
             false => Err(Refusal::new(Code::WrongMethod, format!("`{path}` is asked by {needed}"))),
+        }
+    }
+
+    /// Its name in figures and logs: none comes from outside.
+    fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Models => ("GET", "/v1/models"),
+            Self::Receipt(_) => ("GET", "/v1/receipts"),
+            Self::Ask { path, .. } => ("POST", path),
         }
     }
 
     fn dialect(path: &str) -> Dialect {
         if path == "/v1/messages" { Dialect::Anthropic } else { Dialect::OpenAi }
     }
+}
+
+/// A number in its one form.
+fn decimal(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical = plain && (text == "0" || !text.starts_with('0'));
+    canonical.then(|| text.parse().ok()).flatten()
 }
 
 /// What a refusal is written down with.
@@ -85,12 +113,14 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, io::Error> {
     let (id, number) = (gate.next_request(), connection.begin());
-    gate.metrics.requests.fetch_add(1, Ordering::Relaxed);
+    gate.metrics.requests.inc();
+    let observed = Observed::begin(&gate, id, &request);
     let dialect = Route::dialect(request.uri().path());
     let mut known = Known::default();
-    let answered = answer(&gate, &connection, number, id, request, &mut known).await;
+    let answered = answer(&gate, &connection, number, id, request, &mut known, &observed).await;
     Ok(answered.unwrap_or_else(|refusal| {
         gate.metrics.refused(refusal.code);
+        observed.refused(refusal.code);
         let (at_ms, code) = (gate.now().wall_ms, refusal.code.name());
         gate.base.audit.refused(Refused { request: id, at_ms, key: known.key, model: known.model, code });
         refused(&refusal, dialect, id)
@@ -116,17 +146,24 @@ async fn answer(
     id: RequestId,
     request: Request<Incoming>,
     known: &mut Known,
+    observed: &Arc<Observed>,
 ) -> Result<Response<Answer>, Refusal> {
     let route = Route::find(request.method(), request.uri().path())?;
+    observed.note(|report, _| (report.method, report.route) = route.name());
     let key = key(request.headers())?;
     // Before the body: who has no key sends no bodies.
-    known.key = Some(Arc::clone(&gate.snapshot().caller(key, gate.now())?.key));
-    let Route::Ask { path, upstream, api } = route else {
-        return models(gate, key, id);
+    let caller = Arc::clone(gate.snapshot().caller(key, gate.now())?);
+    known.key = Some(Arc::clone(&caller.key));
+    observed.note(|report, _| report.key = Some(Arc::clone(&caller.key)));
+    let (path, upstream, api) = match route {
+        Route::Models => return models(gate, key, id),
+        Route::Receipt(intent) => return receipt(gate, intent, &caller.subject, id, observed).await,
+        Route::Ask { path, upstream, api } => (path, upstream, api),
     };
     gate.ready()?;
     let (head, body) = request.into_parts();
     let body = read_body(gate, &head.headers, body).await?;
+    observed.note(|report, passed| report.times.read = Some(passed));
     let ask = Ask::read(&body, gate.limits.depth)?;
     known.model = Some(ask.model.clone());
 
@@ -137,12 +174,20 @@ async fn answer(
         let message = format!("`{}` does not speak the protocol of `{path}`", permit.served.name);
         return Err(Refusal::new(Code::WrongApi, message));
     }
+    if permit.served.keep == Keep::Full && body.len() as u64 > MAX_KEPT_BYTES {
+        let message =
+            format!("content is kept at this stage, and the body is larger than {MAX_KEPT_BYTES} bytes");
+        return Err(Refusal::new(Code::TooLarge, message));
+    }
+    observed.admitted(&permit);
     let model = Arc::clone(&permit.served.name);
     let (live, cut) = gate.live.enter(key, model, Arc::clone(connection), number);
     // What was forbidden between the decision and this line is found here; what is forbidden later comes by `cut`.
     gate.snapshot().forbids(key, &permit.served.name, gate.now())?;
-    let headers = passed_on(&head.headers);
-    forward(gate, Admitted { id, path, upstream, headers, body, ask, permit, now, live, cut }).await
+    let mut headers = passed_on(&head.headers);
+    headers.extend(observed.trace_header().map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));
+    let observed = Arc::clone(observed);
+    forward(gate, Admitted { id, path, upstream, headers, body, ask, permit, now, live, cut, observed }).await
 }
 
 /// The SHA-256 of the one key of a request.

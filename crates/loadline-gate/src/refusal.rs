@@ -94,6 +94,10 @@ codes! {
     ContextTooLong = "context_too_long", 400, "invalid_request_error", "shorten the messages or lower `max_tokens`";
     /// A quota is used up.
     QuotaExceeded = "quota_exceeded", 429, "rate_limit_error", "wait, or ask the operator for a larger quota";
+    /// No such receipt for this key.
+    ReceiptUnknown = "receipt_unknown", 404, "not_found_error", "`loadline-intent` of an answer to the same subject's key names its receipt";
+    /// Others are being made.
+    ReceiptsBusy = "receipts_busy", 429, "rate_limit_error", "ask again in a moment";
     /// The request is not one.
     BadRequest = "bad_request", 400, "invalid_request_error", "see the message";
     /// The body is larger than is read.
@@ -101,9 +105,9 @@ codes! {
     /// The body did not come in time.
     TooSlow = "too_slow", 408, "invalid_request_error", "send the body faster";
     /// No such path.
-    NoSuchPath = "no_such_path", 404, "not_found_error", "paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages, /v1/models";
+    NoSuchPath = "no_such_path", 404, "not_found_error", "paths: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages, /v1/models, /v1/receipts/INTENT";
     /// Not by this method.
-    WrongMethod = "wrong_method", 405, "invalid_request_error", "POST, or GET for /v1/models";
+    WrongMethod = "wrong_method", 405, "invalid_request_error", "POST, or GET for /v1/models and /v1/receipts/INTENT";
     /// The protocol is not the upstream's.
     WrongApi = "wrong_api", 400, "invalid_request_error", "use the path of the model's own protocol";
     /// Nothing new is written down, so nothing is served.

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, Reload};
-use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random};
+use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random, Witnesses};
 use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Loaded};
@@ -22,10 +22,13 @@ use crate::disk;
 use crate::gate::{Foundations, Gate};
 use crate::keys::KeyFile;
 use crate::ledger::{Audit as _, Event};
+use crate::post::Post;
 use crate::quota::QuotaLedger;
+use crate::report::{Log, Observers};
 use crate::serve;
 use crate::standing::{self, StandingKeeper, StandingProblem};
 use crate::stops::FileStops;
+use crate::trace::Exporter;
 use crate::upstream::Dial;
 
 /// The largest configuration that is read, in bytes.
@@ -42,6 +45,10 @@ pub struct Outside {
     pub dial: Arc<dyn Dial>,
     /// Models of this process.
     pub open: Arc<config::OpenResident>,
+    /// Requests to witnesses and to a collector of traces.
+    pub post: Arc<dyn Post>,
+    /// Takes requests that have ended, for a log.
+    pub log: Option<Log>,
     /// Takes what the operator should know.
     pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -61,6 +68,8 @@ pub enum Notice {
     Unreachable(String, String),
     /// Nothing is wrong, and yet the operator should know.
     Warning(String),
+    /// Witnesses, or a collector of traces, are not as they should be; or something else is.
+    Trouble(String),
 }
 
 /// Why a gate does not start.
@@ -144,6 +153,9 @@ pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartEr
     let read_keys = move |bytes: &[u8]| read_keys(bytes, &keys);
     let loaded = config::load(&config, &read_keys, &*outside.environment, &*outside.open, now())?;
     loaded.warnings.iter().cloned().for_each(|warning| (outside.notice)(Notice::Warning(warning)));
+    if let Some(witnesses) = &config.witnesses {
+        config::witness_policy(witnesses)?;
+    }
     Ok((config, loaded))
 }
 
@@ -179,8 +191,9 @@ impl Running {
         let os: Arc<dyn Disk> = Arc::new(RealDisk);
         let root = Arc::new(loaded.chain.current().clone());
         let stops = Arc::new(FileStops::open(Arc::clone(&os), &config.state, &config.name, root)?);
-        let options =
+        let mut options =
             AuditOptions::new(&config.audit, &config.name, Arc::new(now_ms), Arc::clone(&outside.random));
+        options.witnesses = witnesses(&config, &outside)?;
         let (audit, _) = AuditLog::open(os, options)?;
         let audit = Arc::new(audit);
         know(&audit, &loaded)?;
@@ -197,6 +210,7 @@ impl Running {
             nonce,
         };
         let gate = Gate::new(&loaded, config.limits.clone(), base);
+        gate.observe(observers(&config, &outside, &gate)?);
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
@@ -253,12 +267,15 @@ impl Running {
         };
         let public = TcpListener::from_std(public)?;
         let mut control = {
-            let (gate, ending) = (gate.clone(), ending.clone());
+            let gate = gate.clone();
             control::start(move || async move {
                 let mut tasks = tokio::task::JoinSet::new();
+                let open = watch::channel(false);
                 if let Some((listener, key)) = admin {
                     let listener = TcpListener::from_std(listener)?;
-                    tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, ending));
+                    // It stays until this thread is told to end, which is when the last request has: who asks meanwhile is
+                    // told, and an order to stop is followed.
+                    tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, open.1));
                 }
                 tasks.spawn(keep_fresh(gate, keeper, chain, config, outside.clone()));
                 while reload.changed().await.is_ok() {
@@ -296,6 +313,28 @@ fn bind(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
 fn know(audit: &AuditLog, loaded: &Loaded) -> Result<(), AuditOpenError> {
     let subjects = loaded.subjects();
     audit.know(subjects.iter().map(|subject| &**subject)).map_err(AuditOpenError::Log)
+}
+
+/// Who cosigns the audit log: the policy that the configuration names.
+fn witnesses(config: &Config, outside: &Outside) -> Result<Option<Witnesses>, StartError> {
+    let Some(witnesses) = &config.witnesses else { return Ok(None) };
+    let notice = Arc::clone(&outside.notice);
+    Ok(Some(Witnesses {
+        policy: config::witness_policy(witnesses)?,
+        post: Arc::clone(&outside.post),
+        every: witnesses.every,
+        notice: Arc::new(move |what| notice(Notice::Trouble(what))),
+    }))
+}
+
+fn observers(config: &Config, outside: &Outside, gate: &Gate) -> Result<Observers, StartError> {
+    let (lost, notice) = (gate.metrics.traces_lost.clone(), Arc::clone(&outside.notice));
+    let notice = Arc::new(move |what| notice(Notice::Trouble(what)));
+    let traces = config.traces.as_ref().map(|traces| {
+        Exporter::start(traces, &config.name, Arc::clone(&outside.post), lost, notice)
+            .map_err(|error| StartError::Io { what: "no thread for traces".to_owned(), error })
+    });
+    Ok(Observers { traces: traces.transpose()?, log: outside.log.clone() })
 }
 
 /// Looks for a newer standing, again and again. What fails is said once until it works again.
@@ -358,13 +397,15 @@ async fn reloaded(
         done.push_str(&format!(", {} requests cut", cut.told));
     }
     let same = |config: &Config| {
-        let Config { name, listen, state, admin, limits, audit, authority, tls, .. } = config.clone();
-        let tls = tls.is_some();
-        (name, listen, state, admin, limits, audit, authority.standing, authority.every, tls)
+        let Config { name, listen, state, admin, limits, audit, authority, witnesses, traces, tls, .. } =
+            config.clone();
+        let observed = (witnesses, traces, tls.is_some());
+        (name, listen, state, admin, limits, audit, authority.standing, authority.every, observed)
     };
     if same(&config) != same(running) {
         done.push_str(
-            "; name, addresses, folders, limits, the standing's source and whether TLS is spoken change at the next start only",
+            "; name, addresses, folders, limits, witnesses, traces, the standing's source and whether TLS is spoken \
+             change at the next start only",
         );
     }
     Ok(done)

@@ -195,7 +195,7 @@ pub async fn renew(
             Ok(true)
         }
         Err(problem) => {
-            gate.metrics.standings_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            gate.metrics.standings_refused.inc();
             let event = Event::StandingRefused(problem.to_string());
             // A log that cannot be written says so in `ready`.
             let _ = gate.base.audit.event(event).await;

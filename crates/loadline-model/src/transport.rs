@@ -195,16 +195,17 @@ impl Transport {
         self.send(request).await
     }
 
-    /// Sends bytes and reads the answer whole, whatever its status.
+    /// Sends bytes of a content type and reads the answer whole, whatever its status.
     pub(crate) async fn exchange(
         &self,
         method: Method,
         uri: &Uri,
+        content_type: &'static str,
         body: Bytes,
         most: usize,
     ) -> Result<(u16, Bytes), ModelError> {
         let mut request = self.request(method, uri, body);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let response = self.send(request).await?;
         let status = response.status().as_u16();
         let body = self.read(response.into_body(), most).await?;

@@ -13,6 +13,9 @@ use crate::transport::{KeySource, Transport};
 /// How long an exchange may take, from the connection to the last byte.
 pub const WEB_LIMIT: Duration = Duration::from_secs(30);
 
+/// What is sent unless another type is said.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// A server at a URL, under whose path all requests go.
 pub struct Web {
     transport: Transport,
@@ -61,7 +64,7 @@ impl Web {
     /// # Errors
     /// When there is no answer in time, or the body has more than `most` bytes.
     pub async fn get(&self, path: &str, most: usize) -> Result<Reply, ModelError> {
-        self.exchange(Method::GET, path, Bytes::new(), most).await
+        self.exchange(Method::GET, path, TEXT, Bytes::new(), most).await
     }
 
     /// Posts bytes to a path below the URL; `path` begins with a slash.
@@ -69,18 +72,33 @@ impl Web {
     /// # Errors
     /// As [`Web::get`].
     pub async fn post(&self, path: &str, body: Vec<u8>, most: usize) -> Result<Reply, ModelError> {
-        self.exchange(Method::POST, path, Bytes::from(body), most).await
+        self.post_as(path, TEXT, body, most).await
+    }
+
+    /// As [`Web::post`], with another content type.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn post_as(
+        &self,
+        path: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<Reply, ModelError> {
+        self.exchange(Method::POST, path, content_type, Bytes::from(body), most).await
     }
 
     async fn exchange(
         &self,
         method: Method,
         path: &str,
+        content_type: &'static str,
         body: Bytes,
         most: usize,
     ) -> Result<Reply, ModelError> {
         let uri: Uri = self.transport.base().join(path)?;
-        let asked = self.transport.exchange(method, &uri, body, most);
+        let asked = self.transport.exchange(method, &uri, content_type, body, most);
         match tokio::time::timeout(self.limit, asked).await {
             Ok(reply) => reply.map(|(status, body)| Reply { status, body }),
             Err(_) => {

@@ -80,6 +80,7 @@ fn heavy_dependencies_stand_behind_their_door() {
         (&["candle-core", "gemm", "ndarray", "tch", "ort"], &[]),
         (&["tokio"], &["measure", "model", "gate", "cli", "testkit"]),
         (&["clap", "indicatif"], &["cli"]),
+        (&["prometheus", "opentelemetry-proto", "prost"], &["gate", "cli"]),
         (&["age", "rpassword"], &["cli"]),
     ];
     for name in crates() {

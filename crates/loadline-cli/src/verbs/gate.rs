@@ -14,7 +14,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
 use crate::upstreams::{Dialer, Residents};
-use crate::verbs::{gate_audit, gate_key};
+use crate::verbs::gate_log::{LogForm, RequestLog, WebPost, tell};
+use crate::verbs::{gate_audit, gate_key, gate_ready, gate_receipt};
 
 /// Serve models under licence: what a fresh licence allows, until it is stopped
 #[derive(clap::Args)]
@@ -30,6 +31,8 @@ pub enum GateVerb {
     Check(Check),
     Key(gate_key::Args),
     Audit(gate_audit::Args),
+    Receipt(gate_receipt::Args),
+    Ready(gate_ready::Args),
 }
 
 /// Serve until SIGTERM or ctrl-c; SIGHUP reads the configuration again
@@ -39,6 +42,7 @@ pub enum GateVerb {
 #[command(after_long_help = "\
 Examples:
   loadline gate serve gate.toml
+  loadline gate serve gate.toml --log json 2>> gate.log
   loadline gate check gate.toml && systemctl reload loadline-gate")]
 pub struct Serve {
     /// The configuration
@@ -47,6 +51,9 @@ pub struct Serve {
     /// Threads; as many as there are cores by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub threads: Option<u16>,
+    /// How to speak: words about the gate; or a line of JSON for those, and one for each request
+    #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+    pub log: LogForm,
 }
 
 /// Check a configuration and every file that it names, and say all that is wrong
@@ -66,9 +73,11 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         GateVerb::Serve(args) => serve(args, ui),
         GateVerb::Key(args) => gate_key::run(args, ui),
         GateVerb::Audit(args) => gate_audit::run(args, ui),
+        GateVerb::Receipt(args) => gate_receipt::run(args, ui),
+        GateVerb::Ready(args) => gate_ready::run(args, ui),
         GateVerb::Check(args) => {
             let (config, _) =
-                run::check(&args.config, &outside(ui)).map_err(|error| wrong(&args.config, &error))?;
+                run::check(&args.config, &outside(ui, None)?).map_err(|error| wrong(&args.config, &error))?;
             let models = crate::ui::count(config.models.len() as u64, "model");
             ui.status("Checked", format_args!("`{}`: {models}", args.config.display()));
             Ok(Exit::Ok)
@@ -76,35 +85,35 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
     }
 }
 
-fn outside(ui: &Ui) -> Outside {
-    let ui = ui.clone();
-    let notice: Arc<dyn Fn(Notice) + Send + Sync> = Arc::new(move |notice| match notice {
-        Notice::Renewed(epoch) => ui.status("Renewed", format_args!("the standing: epoch {epoch}")),
-        Notice::NoStanding(why, hint) | Notice::Unreachable(why, hint) => {
-            ui.warning(format_args!("{why} ({hint})"))
-        }
-        Notice::Reloaded(what) => ui.status("Reloaded", what),
-        Notice::NotReloaded(why) => {
-            ui.warning(format_args!("not reloaded, the gate goes on as before: {why}"))
-        }
-        Notice::Warning(what) => ui.warning(what),
+fn outside(ui: &Ui, log: Option<&Arc<RequestLog>>) -> Result<Outside> {
+    let (ui, notices, requests) = (ui.clone(), log.cloned(), log.cloned());
+    let notice: Arc<dyn Fn(Notice) + Send + Sync> = Arc::new(move |notice| match &notices {
+        Some(log) => log.notice(&notice),
+        None => tell(&ui, notice),
     });
     let residents = Residents::default();
-    Outside {
+    Ok(Outside {
         environment: Arc::new(|name| std::env::var(name).ok()),
         random: Arc::new(|buffer| getrandom::fill(buffer).map_err(std::io::Error::other)),
         dial: Arc::new(Dialer::new(Environment::process(), Arc::clone(&notice))),
         open: Arc::new(move |config| residents.open(config)),
+        post: Arc::new(WebPost::new().map_err(|error| Failure::io("cannot start", &error))?),
+        log: requests.map(|log| Arc::new(move |report: &_| log.request(report)) as _),
         notice,
-    }
+    })
 }
 
 fn serve(args: &Serve, ui: &Ui) -> Result {
     let (end, ending) = watch::channel(false);
     let (again, reload) = watch::channel(0);
     watch_signals(end, again).map_err(|error| Failure::io("cannot watch signals", &error))?;
-    let running = Running::open(&args.config, outside(ui)).map_err(|error| wrong(&args.config, &error))?;
     let failure = |error: std::io::Error| Failure::io("cannot serve", &error);
+    let log = match args.log {
+        LogForm::Text => None,
+        LogForm::Json => Some(Arc::new(RequestLog::start().map_err(failure)?)),
+    };
+    let outside = outside(ui, log.as_ref())?;
+    let running = Running::open(&args.config, outside).map_err(|error| wrong(&args.config, &error))?;
     let (public, admin) = running.addresses().map_err(failure)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
@@ -112,12 +121,19 @@ fn serve(args: &Serve, ui: &Ui) -> Result {
     }
     let runtime = runtime.enable_all().build().map_err(failure)?;
     let scheme = if running.speaks_tls() { "https" } else { "http" };
-    ui.status("Listening", format_args!("on {scheme}://{public}"));
+    let say = |event: &str, verb: &str, text: String| match &log {
+        Some(log) => log.event(event, &text),
+        None => ui.status(verb, text),
+    };
+    say("listening", "Listening", format!("on {scheme}://{public}"));
     if let Some(admin) = admin {
-        ui.status("Listening", format_args!("on http://{admin} for the operator"));
+        say("listening", "Listening", format!("on http://{admin} for the operator"));
     }
+    // Without a service manager nobody is told; one that is gone is no reason not to serve.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     runtime.block_on(running.serve(ending, reload)).map_err(failure)?;
-    ui.status("Ended", "every request came to its end");
+    drop(runtime);
+    say("ended", "Ended", "every request came to its end".to_owned());
     Ok(Exit::Ok)
 }
 
@@ -131,6 +147,8 @@ fn watch_signals(end: watch::Sender<bool>, again: watch::Sender<u64>) -> std::io
             } else if end.send_replace(true) {
                 // Nothing durable is lost: what was under way is settled at the next start.
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
+            } else {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
             }
         }
     })?;

@@ -8,13 +8,14 @@ use loadline_core::Instant;
 use loadline_core::untrusted::one_line;
 use loadline_evidence::disk::RealDisk;
 use loadline_gate::audit::subjects::Subjects;
-use loadline_gate::audit::{self, AuditLog, AuditOpenError, AuditOptions, ExportFilter};
-use loadline_tlog::VerifierKey;
+use loadline_gate::audit::{self, AuditLog, AuditOpenError, AuditOptions, Believed, ExportFilter};
+use loadline_tlog::note::MAX_NOTE_BYTES;
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::{self, Ui};
+use crate::verbs::gate_receipt::{Whose, read};
 
 /// Check a gate's audit log, give rows of it away, or erase what it says of somebody
 #[derive(clap::Args)]
@@ -31,7 +32,7 @@ pub enum AuditVerb {
     Erase(Erase),
 }
 
-/// Check every byte of an audit log, what its rows come to, and its signed checkpoint
+/// Check every byte of an audit log, what its rows come to, its signed checkpoint, and what witnesses cosigned
 ///
 /// Works while the gate writes. The key in the folder proves nothing about somebody who can write there: give the one
 /// that was kept elsewhere.
@@ -39,14 +40,17 @@ pub enum AuditVerb {
 #[command(after_long_help = "\
 Examples:
   loadline gate audit verify audit
-  loadline gate audit verify audit --vkey \"$(cat kept/signer.vkey)\" --json")]
+  loadline gate audit verify audit --vkey \"$(cat kept/signer.vkey)\" --json
+  loadline gate audit verify audit --policy witnesses.policy")]
 pub struct Verify {
     /// Folder of the log
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// The log's public key, as `signer.vkey` has it
-    #[arg(long, value_name = "VKEY", value_parser = vkey)]
-    pub vkey: Option<VerifierKey>,
+    #[command(flatten)]
+    pub whose: Whose,
+    /// A checkpoint that witnesses cosigned, from a witness; the one in the folder without it
+    #[arg(long, value_name = "FILE")]
+    pub cosigned: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -100,10 +104,6 @@ pub struct Erase {
     pub list: bool,
 }
 
-fn vkey(text: &str) -> std::result::Result<VerifierKey, String> {
-    VerifierKey::parse(text.trim()).map_err(|error| error.to_string())
-}
-
 /// See [`Args`].
 ///
 /// # Errors
@@ -122,14 +122,19 @@ fn failure(error: &AuditOpenError) -> Failure {
         AuditOpenError::Missing(_) | AuditOpenError::NoSubject(_) | AuditOpenError::Name { .. } => {
             Exit::Usage
         }
+        AuditOpenError::Policy(_) => Exit::TaskInvalid,
         _ => Exit::Unexpected,
     };
     Failure::of(exit, error).hint(error.hint())
 }
 
 fn verify(args: &Verify, ui: &Ui) -> Result {
-    let verified =
-        audit::verify(&RealDisk, &args.folder, args.vkey.as_ref()).map_err(|error| failure(&error))?;
+    let cosigned = match &args.cosigned {
+        Some(path) => Some((path.clone(), read(path, MAX_NOTE_BYTES as u64)?)),
+        None => None,
+    };
+    let believed = Believed { key: args.whose.vkey.clone(), policy: args.whose.policy_text()?, cosigned };
+    let verified = audit::verify_with(&RealDisk, &args.folder, &believed).map_err(|error| failure(&error))?;
     let mut out = ui.out();
     if args.json {
         out.json(&json!({
@@ -142,6 +147,8 @@ fn verify(args: &Verify, ui: &Ui) -> Result {
             "unsettled": verified.unsettled,
             "open": verified.open,
             "signed": verified.signed,
+            "cosigned": verified.cosigned,
+            "witnesses": verified.witnesses.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             "torn_bytes": verified.torn_bytes,
         }))?;
     } else {
@@ -152,6 +159,11 @@ fn verify(args: &Verify, ui: &Ui) -> Result {
         out.line(format_args!("root       {}", verified.mark.root))?;
         let signed = verified.signed.map_or("nothing".to_owned(), |rows| ui::count(rows, "row"));
         out.line(format_args!("signed     {signed}"))?;
+        if let Some(rows) = verified.cosigned {
+            let by: Vec<_> = verified.witnesses.iter().map(|(name, _)| one_line(name, 60)).collect();
+            let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+            out.line(format_args!("cosigned   {}{by}", ui::count(rows, "row")))?;
+        }
         out.line(format_args!(
             "requests   {} forwarded: {} settled, {} unsettled, {} open",
             ui::thousands(verified.intents),
@@ -168,7 +180,7 @@ fn verify(args: &Verify, ui: &Ui) -> Result {
             ui::bytes(verified.torn_bytes)
         ));
     }
-    if args.vkey.is_none() {
+    if args.whose.vkey.is_none() && args.whose.policy.is_none() {
         ui.hint("`--vkey` with a key that was kept elsewhere shows that nobody signed the log anew");
     }
     Ok(Exit::Ok)

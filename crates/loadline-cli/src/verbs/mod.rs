@@ -8,6 +8,10 @@ pub mod exam;
 pub mod gate;
 pub mod gate_audit;
 pub mod gate_key;
+mod gate_log;
+pub mod gate_ready;
+pub mod gate_receipt;
+
 pub mod key;
 pub mod license;
 pub mod log;

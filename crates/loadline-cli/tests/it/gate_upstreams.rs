@@ -11,12 +11,11 @@ use loadline_exam::Manifest;
 use loadline_policy::policy::Stage;
 use loadline_testkit::authority::{TestAuthority, open_marks};
 use loadline_testkit::endpoint::FakeEndpoint;
+use loadline_testkit::gguf::{Family, Meta, Shape, Tiny, model};
 use loadline_testkit::tls::{Pair, TlsFront};
 use serde_json::{Value, json};
 
-use crate::network::{Family, Shape, model};
 use crate::support::{LOADLINE, Said, Sandbox};
-use crate::tiny::{Meta, Tiny};
 
 /// A folder with everything that a gate needs but its upstreams and models.
 struct Place {

@@ -4,7 +4,9 @@
 
 mod authority_folder;
 mod bad_input;
+mod contrib;
 mod gate_files;
+mod gate_serves;
 mod gate_upstreams;
 mod help;
 mod interrupted;
@@ -15,9 +17,6 @@ mod local;
 mod logs;
 mod measured;
 mod monitors;
-#[expect(dead_code, reason = "shared with the tests of `local`, which use all of it")]
-#[path = "../../../loadline-local/tests/it/network.rs"]
-mod network;
 mod policies;
 mod pulled;
 mod records;
@@ -26,7 +25,4 @@ mod started;
 mod statistics;
 mod stopping;
 mod support;
-#[expect(dead_code, reason = "shared with the tests of `local`, which use all of it")]
-#[path = "../../../loadline-local/tests/it/tiny.rs"]
-mod tiny;
 mod witnesses;

@@ -8,7 +8,7 @@ mod read;
 mod segment;
 mod walk;
 
-pub use read::{LogRead, LogRow, RowPath, has_log, prove, read};
+pub use read::{LogRead, LogRow, RowPath, continues, has_log, prove, prove_rows, read};
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;

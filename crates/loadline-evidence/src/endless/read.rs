@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use loadline_core::Digest;
-use loadline_tlog::{Hash, Tree, node_hash};
+use loadline_tlog::{ConsistencyProof, Hash, Tree, node_hash};
 
 use super::{LogMark, segment, walk};
 use crate::disk::Disk;
@@ -92,31 +92,107 @@ pub struct RowPath {
     pub mark: LogMark,
 }
 
-/// Shows that a row is among the first `size` rows. Reads from the row's segment on.
+/// Shows that a row is among the first `size` rows. Reads from the row's segment up to there.
 ///
 /// # Errors
 /// [`RecordError::NoRow`] when the row is not among them, or the log has fewer; otherwise as [`read`].
 pub fn prove(disk: &dyn Disk, dir: &Path, row: u64, size: u64) -> Result<RowPath, RecordError> {
-    let firsts = segment::list(disk, dir)?;
-    let mut climb: Option<Climb> = None;
-    let mut payload = Vec::new();
-    walk::walk(disk, dir, &firsts, row, None, &mut |before, seen| {
-        let climb = climb.get_or_insert_with(|| Climb::from(before));
-        if seen.number < size {
-            climb.push(seen.leaf.0, seen.number == row);
+    let mut paths = prove_rows(disk, dir, &[row], size)?;
+    paths.pop().ok_or(RecordError::NoRow { row, rows: size })
+}
+
+/// As [`prove`], for several rows in one pass, all among the same first `size` rows.
+///
+/// # Errors
+/// As [`prove`].
+pub fn prove_rows(disk: &dyn Disk, dir: &Path, rows: &[u64], size: u64) -> Result<Vec<RowPath>, RecordError> {
+    let from = rows.iter().copied().min().unwrap_or(size);
+    let mut climbs: Vec<(Climb, Vec<u8>)> = Vec::new();
+    let size_read = up_to(disk, dir, from, size, &mut |before, seen| {
+        if climbs.is_empty() {
+            climbs.extend(rows.iter().map(|_| (Climb::from(before), Vec::new())));
         }
-        if seen.number == row {
-            payload = seen.payload.to_vec();
+        for ((climb, payload), row) in climbs.iter_mut().zip(rows) {
+            climb.push(seen.leaf.0, seen.number == *row);
+            if seen.number == *row {
+                *payload = seen.payload.to_vec();
+            }
         }
-        Ok(())
     })?;
-    let (leaf, size_read, root, path) =
-        climb.and_then(Climb::finish).ok_or(RecordError::NoRow { row, rows: size })?;
     if size_read != size {
         return Err(RecordError::NoRow { row: size, rows: size_read });
     }
-    let path = path.into_iter().map(Digest).collect();
-    Ok(RowPath { payload, leaf: Digest(leaf), path, mark: LogMark { rows: size, root: Digest(root) } })
+    if climbs.is_empty()
+        && let Some(row) = rows.first()
+    {
+        return Err(RecordError::NoRow { row: *row, rows: size });
+    }
+    let mut paths = Vec::new();
+    for (row, (climb, payload)) in rows.iter().zip(climbs) {
+        let (leaf, root, path) = climb.finish().ok_or(RecordError::NoRow { row: *row, rows: size })?;
+        let path = path.into_iter().map(Digest).collect();
+        let mark = LogMark { rows: size, root: Digest(root) };
+        paths.push(RowPath { payload, leaf: Digest(leaf), path, mark });
+    }
+    Ok(paths)
+}
+
+/// Shows that the log of the first `new` rows is that of the first `old` rows with rows added (RFC 9162, section 2.1.4):
+/// what a witness asks for. Reads from the segment on in which the old one ends, up to the new.
+///
+/// # Errors
+/// [`RecordError::NoRow`] when the log has fewer rows, or `old` is more than `new`; otherwise as [`read`].
+pub fn continues(disk: &dyn Disk, dir: &Path, old: u64, new: u64) -> Result<ConsistencyProof, RecordError> {
+    if old > new {
+        return Err(RecordError::NoRow { row: old, rows: new });
+    }
+    // Every log follows from the empty one and from itself: nothing to show (RFC 6962, section 2.1.2).
+    let mut proof = ConsistencyProof { old_size: old, new_size: new, path: Vec::new() };
+    if old == 0 || old == new {
+        return Ok(proof);
+    }
+    let mut climb: Option<Climb> = None;
+    let size_read = up_to(disk, dir, old - 1, new, &mut |before, seen| {
+        let climb = climb.get_or_insert_with(|| Climb::from(before));
+        climb.push(seen.leaf.0, false);
+        if climb.size == old {
+            climb.want_last();
+        }
+    })?;
+    if size_read != new {
+        return Err(RecordError::NoRow { row: new, rows: size_read });
+    }
+    let (seed, _, path) =
+        climb.and_then(Climb::finish).ok_or(RecordError::NoRow { row: old, rows: size_read })?;
+    // Where the old log is itself the subtree that the path begins with, its root is known.
+    if !old.is_power_of_two() {
+        proof.path.push(seed);
+    }
+    proof.path.extend(path);
+    Ok(proof)
+}
+
+/// Gives the rows to `visit` from the segment on that holds row `from`, with the tree over those before, and no row
+/// from `size` on. How many rows the log has, or `size` when it has more.
+fn up_to(
+    disk: &dyn Disk,
+    dir: &Path,
+    from: u64,
+    size: u64,
+    visit: &mut dyn FnMut(&Tree, LogRow<'_>),
+) -> Result<u64, RecordError> {
+    let firsts = segment::list(disk, dir)?;
+    let mut enough = false;
+    let walked = walk::walk(disk, dir, &firsts, from, None, &mut |before, seen| {
+        if seen.number >= size {
+            // Nothing is wrong; what follows need not be read.
+            enough = true;
+            return Err(String::new());
+        }
+        visit(before, seen);
+        Ok(())
+    });
+    if enough { Ok(size) } else { walked.map(|walked| walked.tree.size()) }
 }
 
 /// A tree that notes the siblings of one leaf as they come. Its stack has the perfect subtrees from left to right, as
@@ -158,13 +234,21 @@ impl Climb {
         (node_hash(&left.0, &right.0), left.1 || right.1)
     }
 
-    /// The leaf, the size, the root and the path; `None` when the leaf did not come.
-    fn finish(mut self) -> Option<(Hash, u64, Hash, Vec<Hash>)> {
+    /// From here on the last perfect subtree is what the siblings are noted of.
+    fn want_last(&mut self) {
+        if let Some(last) = self.stack.last_mut() {
+            last.1 = true;
+            self.leaf = Some(last.0);
+        }
+    }
+
+    /// The leaf, the root and the path; `None` when the leaf did not come.
+    fn finish(mut self) -> Option<(Hash, Hash, Vec<Hash>)> {
         let leaf = self.leaf?;
         let mut root = self.stack.pop()?;
         while let Some(left) = self.stack.pop() {
             root = self.join(left, root);
         }
-        Some((leaf, self.size, root.0, self.path))
+        Some((leaf, root.0, self.path))
     }
 }

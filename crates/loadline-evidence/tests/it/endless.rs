@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loadline_evidence::RecordError;
 use loadline_evidence::endless::{self, EndlessLog, LogMark, LogRead};
-use loadline_tlog::InclusionProof;
+use loadline_tlog::{ConsistencyProof, InclusionProof};
 
 use crate::sim::{Fault, SimDisk};
 
@@ -324,6 +324,40 @@ fn every_row_can_be_shown_in_every_size() {
         assert!(matches!(endless::prove(&disk, Path::new(DIR), size, size), Err(RecordError::NoRow { .. })));
     }
     assert!(matches!(endless::prove(&disk, Path::new(DIR), 0, ROWS + 1), Err(RecordError::NoRow { .. })));
+}
+
+#[test]
+fn two_rows_are_shown_in_one_pass() {
+    let (disk, _, _) = whole();
+    let both = endless::prove_rows(&disk, Path::new(DIR), &[9, 2], 12).unwrap();
+    let alone = [9, 2].map(|row| endless::prove(&disk, Path::new(DIR), row, 12).unwrap());
+    assert_eq!(both, alone);
+    for rows in [[2, 12], [12, 13]] {
+        let error = endless::prove_rows(&disk, Path::new(DIR), &rows, 12).unwrap_err();
+        assert!(matches!(error, RecordError::NoRow { .. }), "{rows:?}");
+    }
+}
+
+#[test]
+fn every_size_is_shown_to_continue_every_smaller_one() {
+    let (disk, _, _) = whole();
+    let mut leaves = Vec::new();
+    endless::read(&disk, Path::new(DIR), 0, None, |row| {
+        leaves.push(row.leaf.0);
+        Ok(())
+    })
+    .unwrap();
+    for new in 0..=ROWS {
+        for old in 0..=new {
+            let proof = endless::continues(&disk, Path::new(DIR), old, new).unwrap();
+            // The other way to it: one pass over all leaves, straight from the definition.
+            assert_eq!(proof, ConsistencyProof::build(old, new, leaves.clone()).unwrap(), "{old} to {new}");
+        }
+    }
+    for (old, new) in [(2, 1), (1, ROWS + 1), (ROWS + 1, ROWS + 2)] {
+        let error = endless::continues(&disk, Path::new(DIR), old, new).unwrap_err();
+        assert!(matches!(error, RecordError::NoRow { .. }), "{old} to {new}");
+    }
 }
 
 #[test]

@@ -322,12 +322,13 @@ impl Facts {
             }
             Some(Tries::Witnessed(1)) => {
                 "that the authority took the first questions it got: for others it had to ask the witness to cosign \
-                 again, which gives at most one try a second, seen by it; with its help it could try as it liked"
+                 again, which gives at most one try a second, seen by it, if it signs deterministically; with its help \
+                 it could try as it liked"
             }
             Some(Tries::Witnessed(_)) => {
                 "that the authority took the first questions it got: for others it had to ask the witnesses to cosign \
-                 again, seen by them, at most once a second each, and could combine cosignatures up to 15 seconds \
-                 apart; with the help of all of them it could try as it liked"
+                 again, seen by them, at most once a second each if they sign deterministically, and could combine \
+                 cosignatures up to 15 seconds apart; with the help of all of them it could try as it liked"
             }
         }
     }

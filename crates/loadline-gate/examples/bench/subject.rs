@@ -82,6 +82,8 @@ license = "license.json"
     let path = folder.join("gate.toml");
     std::fs::write(&path, config).unwrap();
     let outside = Outside {
+        post: Arc::new(loadline_gate::post::Nowhere),
+        log: None,
         environment: Arc::new(|_| Some("operator".to_owned())),
         random: Arc::new(random),
         dial: Arc::new(Plain),

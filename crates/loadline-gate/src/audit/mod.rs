@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod content;
+mod cosign;
 mod error;
 mod open;
 mod receipt;
@@ -15,25 +16,28 @@ mod sink;
 pub mod subjects;
 mod verify;
 
+pub use cosign::{COSIGNED, Witnesses, policy};
 pub use error::AuditOpenError;
 pub use open::{AuditOptions, Found};
-pub use receipt::{RECEIPT_FORMAT, Receipt};
+pub use receipt::{MAX_RECEIPT_BYTES, RECEIPT_FORMAT, Receipt, ReceiptRow, Shown};
 pub use signer::{CHECKPOINT, SIGNER_KEY, SIGNER_VKEY};
-pub use verify::{ExportFilter, Verified, export, verify};
+pub use verify::{Believed, ExportFilter, Verified, export, verify, verify_with};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loadline_core::untrusted::one_line;
 use loadline_evidence::disk::Disk;
-use loadline_evidence::endless::EndlessLog;
+use loadline_evidence::endless::{EndlessLog, LogMark};
 use loadline_evidence::{Damage, RecordError};
 
 use crate::ledger::{Audit, AuditError, Durable, Event, Intent, IntentId, Keep, Outcome, Recorded, Refused};
 use book::{Book, OpenIntent};
 use content::{Digester, Part};
+use cosign::{Cosigner, Cosigning};
 use rows::{IntentRow, MAX_TEXT_CHARS, OutcomeRow, Row, What};
 use signer::Signer;
 use sink::{Response, Sink};
@@ -47,8 +51,10 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The audit log of one gate; its only writer. Dropping it writes what waits and a checkpoint over all of it.
 pub struct AuditLog {
-    inner: Arc<Inner>,
+    // Dropped in this order: both threads end before the log does.
+    cosigner: Option<Cosigner>,
     signer: Option<Signer>,
+    inner: Arc<Inner>,
 }
 
 struct Inner {
@@ -61,6 +67,10 @@ struct Inner {
     segment_bytes: u64,
     log: EndlessLog,
     signing: Arc<signer::Signing>,
+    /// Where the log has witnesses.
+    cosigning: Option<Cosigning>,
+    /// Receipts that are being made.
+    receipts: AtomicUsize,
 }
 
 /// Changes only together with a row: the order of the rows is the order of the changes.
@@ -129,15 +139,18 @@ impl AuditLog {
         inner.subjects().add(inner.disk.as_ref(), names, inner.random.as_ref())
     }
 
-    /// Erases a subject's key, and writes that down. False when nobody has the name. Blocks.
+    /// Writes down that a subject's key is erased, and erases it. False when nobody has the name. When this fails or
+    /// the process is killed between both, the next opening of the log finishes it. Blocks.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn erase(&self, name: &str) -> Result<bool, RecordError> {
         let inner = &self.inner;
-        let Some(pseudonym) = inner.subjects().erase(inner.disk.as_ref(), name)? else { return Ok(false) };
-        inner.append(&Row::Erased { at_ms: (inner.clock)(), subject: pseudonym.to_string() }, true)?;
+        let pseudonym = inner.subjects().find(name).map(|subject| subject.pseudonym.to_string());
+        let Some(subject) = pseudonym else { return Ok(false) };
+        inner.append(&Row::Erased { at_ms: (inner.clock)(), subject }, true)?;
         inner.log.flush()?;
+        inner.subjects().erase(inner.disk.as_ref(), name)?;
         Ok(true)
     }
 
@@ -147,6 +160,7 @@ impl AuditLog {
     /// When a write or an fsync failed, now or earlier.
     pub fn close(mut self) -> Result<(), RecordError> {
         self.inner.log.flush()?;
+        drop(self.cosigner.take());
         self.signer.take().map_or(Ok(()), Signer::end)
     }
 }
@@ -154,6 +168,14 @@ impl AuditLog {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest checkpoint that the witnesses cosigned, where the log has witnesses: what it says, and the note. A
+    /// mark of no rows before there is one.
+    fn cosigned(&self) -> Option<(LogMark, String)> {
+        let none = || (LogMark { rows: 0, root: loadline_core::Digest([0; 32]) }, String::new());
+        let kept = self.cosigning.as_ref()?.kept();
+        Some(kept.map_or_else(none, |kept| (kept.mark, kept.note.to_text())))
     }
 
     fn subjects(&self) -> MutexGuard<'_, Subjects> {
@@ -248,6 +270,12 @@ impl Inner {
         let Some(response) = self.state().responses.remove(&intent) else { return Ok(()) };
         let content = response.lock().unwrap_or_else(PoisonError::into_inner).finish(|| self.nonce());
         let Some(content) = content else { return Ok(()) };
+        if content.kept && content.row.sealed.is_none() {
+            // What is to be kept cannot be encrypted: nothing more is taken.
+            let source = std::io::Error::other("there are no random bytes");
+            self.signing.fail(RecordError::Io { action: "encrypt for", path: self.dir.clone(), source });
+        }
+        let content = content.row;
         let row = Row::Outcome(Box::new(OutcomeRow {
             intent,
             at_ms: outcome.at_ms,
@@ -327,8 +355,8 @@ impl Audit for AuditLog {
         if self.inner.log.is_behind() { Err(AuditError::Behind) } else { Ok(()) }
     }
 
-    fn receipt(&self, intent: IntentId) -> Durable<Vec<u8>> {
-        receipt::make(Arc::clone(&self.inner), intent)
+    fn receipt(&self, intent: IntentId, subject: &str) -> Durable<Vec<u8>> {
+        receipt::make(Arc::clone(&self.inner), intent, subject)
     }
 }
 
@@ -364,7 +392,7 @@ fn damage(path: &Path, what: impl Into<String>) -> AuditOpenError {
 }
 
 /// Bytes from lower-case hexadecimal digits.
-fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let plain = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if digits.len() != 2 * N || !digits.bytes().all(plain) {
         return None;

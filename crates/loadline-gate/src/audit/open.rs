@@ -1,6 +1,7 @@
 //! Opening the log: what a process that ended left behind is found, written down, and settled.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use loadline_evidence::disk::Disk;
 use loadline_evidence::endless::{self, EndlessLog, LogMark, LogRow};
 
 use super::book::Book;
+use super::cosign::{COSIGNED, Cosigner, Cosigning, Kept, Witnesses};
 use super::rows::Row;
 use super::signer::{self, CHECKPOINT, Signer, Signing};
 use super::subjects::Subjects;
-use super::{AuditLog, AuditOpenError, Clock, Inner, Random, State};
+use super::{AuditLog, AuditOpenError, Clock, Inner, Random, State, damage};
 
 /// How a log is opened.
 #[derive(Clone)]
@@ -32,6 +34,9 @@ pub struct AuditOptions {
     pub clock: Clock,
     /// Where keys come from.
     pub random: Random,
+    /// Who cosigns the log. They are asked when it is opened, before anything is added: a log that one of them saw
+    /// longer, or otherwise, is not opened. One that does not answer holds nothing up for longer than some seconds.
+    pub witnesses: Option<Witnesses>,
 }
 
 impl AuditOptions {
@@ -46,6 +51,7 @@ impl AuditOptions {
             sign_every: Duration::from_secs(5),
             clock,
             random,
+            witnesses: None,
         }
     }
 }
@@ -72,14 +78,26 @@ impl AuditLog {
         let lock = endless::lock(disk.as_ref(), dir)?;
         let is_there = endless::has_log(disk.as_ref(), dir)?;
         let key = signer::key(disk.as_ref(), dir, name, !is_there, random)?;
-        let subjects = Subjects::read(disk.as_ref(), dir)?;
+        let mut subjects = Subjects::read(disk.as_ref(), dir)?;
+        let cosigned = Kept::read(disk.as_ref(), dir, key.verifier())?;
+        let mut erased = Vec::new();
         let (mut found, mut book, mut cut) = (Found::default(), Book::default(), None);
         let opened = Row::Opened { at_ms: clock(), program: options.program.clone(), name: name.clone() };
         let opened = opened.to_json().map_err(loadline_evidence::RecordError::from)?;
         let log = if is_there {
             let known = known(disk.as_ref(), dir, &key)?;
             let mut first = true;
-            let visit = |row: LogRow<'_>| fold(&mut book, &row, std::mem::take(&mut first));
+            let visit = |row: LogRow<'_>| {
+                if row.payload.starts_with(b"{\"erased\"")
+                    && let Row::Erased { subject, .. } = Row::parse(row.payload)?
+                {
+                    erased.push(subject);
+                }
+                fold(&mut book, &row, std::mem::take(&mut first))
+            };
+            if let Some(cosigned) = &cosigned {
+                cosigned.check(disk.as_ref(), dir)?;
+            }
             let (at_open, log) = EndlessLog::open(Arc::clone(&disk), dir, known, visit, lock)?;
             if at_open.name != *name {
                 let (dir, found, expected) = (dir.clone(), at_open.name, name.clone());
@@ -87,9 +105,16 @@ impl AuditLog {
             }
             (found.rows, cut) = (at_open.rows, at_open.cut);
             log
+        } else if cosigned.is_some() {
+            return Err(damage(&dir.join(COSIGNED), "the log that was cosigned is gone, all of it"));
         } else {
             EndlessLog::begin(Arc::clone(&disk), dir, name, &opened, lock)?
         };
+        // Erasing was cut off between the row and the key.
+        subjects.forget(disk.as_ref(), &erased)?;
+        let cosigning = options.witnesses.clone();
+        let cosigning =
+            cosigning.map(|witnesses| Cosigning::new(witnesses, key.verifier(), cosigned)).transpose()?;
         let signing = Signing::new(key, Arc::clone(&disk), dir, options.sign_rows.max(1), options.sign_every);
         let inner = Inner {
             state: Mutex::new(State { book, ..State::default() }),
@@ -101,7 +126,12 @@ impl AuditLog {
             segment_bytes: options.segment_bytes,
             log,
             signing: Arc::new(signing),
+            cosigning,
+            receipts: AtomicUsize::new(0),
         };
+        if let Some(cosigning) = &inner.cosigning {
+            cosigning.ask(&inner)?;
+        }
         if is_there {
             // A log of one row that ended before it was signed: from the second row on it must be.
             inner.signing.sign_first(inner.log.mark())?;
@@ -111,7 +141,8 @@ impl AuditLog {
         inner.signing.sign(inner.log.mark())?;
         let inner = Arc::new(inner);
         let signer = Some(Signer::start(&inner.signing, &inner)?);
-        Ok((Self { inner, signer }, found))
+        let cosigner = Cosigner::start(&inner)?;
+        Ok((Self { cosigner, signer, inner }, found))
     }
 }
 

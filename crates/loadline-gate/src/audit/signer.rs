@@ -238,9 +238,13 @@ fn run(signing: &Signing, inner: &Weak<Inner>) {
         } else {
             drop(state);
         }
-        let Some(inner) = inner.upgrade().filter(|_| !signing.state().ends) else { return };
+        let ends = signing.state().ends;
+        let Some(inner) = inner.upgrade() else { return };
         if let Err(error) = signing.sign(inner.log.mark()) {
             return signing.fail(error);
+        }
+        if ends {
+            return;
         }
         signing.state().asked = false;
     }

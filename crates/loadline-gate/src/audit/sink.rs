@@ -12,17 +12,26 @@ pub(super) struct Response {
     key: Arc<SubjectKey>,
     request: [u8; 16],
     digester: Option<Digester>,
+    keep: bool,
+}
+
+/// What the row has of a response that has ended.
+pub(super) struct Finished {
+    pub row: Content<'static>,
+    /// Whether the stage's policy says that it is kept.
+    pub kept: bool,
 }
 
 impl Response {
     pub(super) fn new(key: Arc<SubjectKey>, request: [u8; 16], keep: bool) -> Self {
         let digester = Some(Digester::new(&key, Part::Response, keep));
-        Self { key, request, digester }
+        Self { key, request, digester, keep }
     }
 
     /// What the row has of it; `None` the second time.
-    pub(super) fn finish(&mut self, nonce: impl FnOnce() -> Option<[u8; 24]>) -> Option<Content<'static>> {
-        Some(self.digester.take()?.finish(&self.key, &self.request, nonce))
+    pub(super) fn finish(&mut self, nonce: impl FnOnce() -> Option<[u8; 24]>) -> Option<Finished> {
+        let row = self.digester.take()?.finish(&self.key, &self.request, nonce);
+        Some(Finished { row, kept: self.keep })
     }
 }
 

@@ -162,6 +162,16 @@ impl Subjects {
         Ok(Some(subject.pseudonym))
     }
 
+    /// Takes out those of these pseudonyms that are still there. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget(&mut self, disk: &dyn Disk, pseudonyms: &[String]) -> Result<(), RecordError> {
+        let mut known = self.known.clone();
+        known.retain(|_, subject| !pseudonyms.iter().any(|gone| **gone == *subject.pseudonym));
+        if known.len() == self.known.len() { Ok(()) } else { self.keep(disk, known) }
+    }
+
     fn keep(&mut self, disk: &dyn Disk, known: BTreeMap<String, Subject>) -> Result<(), RecordError> {
         let subjects = known.iter().map(|(name, subject)| {
             let (pseudonym, key) = (subject.pseudonym.to_string(), hex(subject.key.bytes()));

@@ -9,10 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use loadline_evidence::RecordError;
 use loadline_evidence::disk::Disk;
 use loadline_evidence::endless::{self, LogMark, LogRow};
-use loadline_tlog::VerifierKey;
+use loadline_tlog::{Refused, VerifierKey};
 
 use super::book::Book;
 use super::content::{Content, Part};
+use super::cosign::{Kept, policy};
 use super::open::fold;
 use super::rows::Row;
 use super::signer::{self, CHECKPOINT};
@@ -38,6 +39,10 @@ pub struct Verified {
     pub open: u64,
     /// Rows that the signed checkpoint counts.
     pub signed: Option<u64>,
+    /// Rows that witnesses cosigned.
+    pub cosigned: Option<u64>,
+    /// Those that the policy believes, and when they cosigned (seconds since 1970).
+    pub witnesses: Vec<(String, u64)>,
     /// Bytes at the end that are no whole row.
     pub torn_bytes: u64,
 }
@@ -49,12 +54,37 @@ pub struct Verified {
 /// # Errors
 /// When anything differs, with its place; when there is no log or it cannot be read.
 pub fn verify(disk: &dyn Disk, dir: &Path, key: Option<&VerifierKey>) -> Result<Verified, AuditOpenError> {
+    verify_with(disk, dir, &Believed { key: key.cloned(), ..Believed::default() })
+}
+
+/// Whose word counts besides what is in the folder.
+#[derive(Clone, Debug, Default)]
+pub struct Believed {
+    /// The log's key; the one in the folder without one.
+    pub key: Option<VerifierKey>,
+    /// A policy (C2SP tlog-policy) that what is cosigned must satisfy.
+    pub policy: Option<Vec<u8>>,
+    /// A cosigned checkpoint from elsewhere, such as a witness, and where it came from. The one in the folder without.
+    pub cosigned: Option<(std::path::PathBuf, Vec<u8>)>,
+}
+
+/// As [`verify`], and checks what witnesses cosigned: the log must have it, and the policy must believe it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(disk: &dyn Disk, dir: &Path, believed: &Believed) -> Result<Verified, AuditOpenError> {
     if !endless::has_log(disk, dir)? {
         return Err(AuditOpenError::Missing(dir.to_path_buf()));
     }
     let in_folder = signer::vkey(disk, dir)?;
     // Read before the log: the log only grows.
-    let signed = signer::signed(disk, dir, key.unwrap_or(&in_folder))?;
+    let key = believed.key.as_ref().unwrap_or(&in_folder);
+    let cosigned = match &believed.cosigned {
+        Some((path, bytes)) => Some(Kept::parse(path, bytes, key)?),
+        None => Kept::read(disk, dir, key)?,
+    };
+    let witnesses = witnesses(dir, believed, key, cosigned.as_ref())?;
+    let signed = signer::signed(disk, dir, key)?;
     let (mut book, mut counts) = (Book::default(), [0_u64; 3]);
     let known = signed.as_ref().map(|(mark, _)| *mark);
     let read = endless::read(disk, dir, 0, known, |row| {
@@ -74,7 +104,12 @@ pub fn verify(disk: &dyn Disk, dir: &Path, key: Option<&VerifierKey>) -> Result<
         let (dir, found, expected) = (dir.to_path_buf(), read.name, origin.clone());
         return Err(AuditOpenError::Name { dir, found, expected });
     }
+    if let Some(cosigned) = &cosigned {
+        cosigned.check(disk, dir)?;
+    }
     Ok(Verified {
+        cosigned: cosigned.map(|kept| kept.mark.rows),
+        witnesses,
         name: read.name,
         mark: read.mark,
         segments: read.segments,
@@ -85,6 +120,21 @@ pub fn verify(disk: &dyn Disk, dir: &Path, key: Option<&VerifierKey>) -> Result<
         signed: signed.map(|(mark, _)| mark.rows),
         torn_bytes: read.torn_bytes,
     })
+}
+
+/// Who cosigned, as far as the policy believes it.
+fn witnesses(
+    dir: &Path,
+    believed: &Believed,
+    key: &VerifierKey,
+    cosigned: Option<&Kept>,
+) -> Result<Vec<(String, u64)>, AuditOpenError> {
+    let Some(text) = &believed.policy else { return Ok(Vec::new()) };
+    let dir = dir.to_path_buf();
+    let policy = policy(text, key).map_err(|error| AuditOpenError::Policy(error.to_string()))?;
+    let nobody = || AuditOpenError::Unwitnessed { dir: dir.clone(), error: Refused::Quorum(Vec::new()) };
+    let kept = cosigned.ok_or_else(nobody)?;
+    kept.believed(&policy).map_err(|error| AuditOpenError::Unwitnessed { dir: dir.clone(), error })
 }
 
 /// Which rows are given away.

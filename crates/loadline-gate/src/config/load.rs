@@ -8,11 +8,14 @@ use loadline_core::{Digest, Instant, Secret};
 use loadline_policy::document::{Place, Problem};
 use loadline_policy::license::Statement;
 use loadline_policy::{License, Problems};
+use loadline_tlog::Policy;
+use loadline_tlog::policy::MAX_POLICY_BYTES;
 use loadline_trust::chain::MAX_VERSIONS;
 use loadline_trust::{Envelope, IN_TOTO_TYPE, Role, RootChain};
 
 use super::{
     Config, FileRef, HttpConfig, LimitsConfig, ModelConfig, ResidentConfig, UpstreamConfig, WayConfig,
+    WitnessConfig,
 };
 use crate::caller::{Caller, Callers};
 use crate::disk;
@@ -162,6 +165,28 @@ pub fn chain(config: &Config, now: Instant) -> Result<RootChain, Problem> {
     let chain = RootChain::read(files, Some(config.authority.pin)).map_err(wrong)?;
     chain.check_at(now).map_err(wrong)?;
     Ok(chain)
+}
+
+/// The policy of the audit log's witnesses, as text.
+///
+/// # Errors
+/// When it cannot be read, is no policy, or names no witness.
+pub fn witness_policy(config: &WitnessConfig) -> Result<Vec<u8>, Problems> {
+    let mut noted = Noted::default();
+    let text = disk::read(&config.policy.path, MAX_POLICY_BYTES);
+    let hint = "lines are `witness NAME VKEY URL`, `group NAME all|any|K NAME…`, `quorum NAME`";
+    match text.map_err(|error| error.to_string()) {
+        Ok(Some(text)) => match Policy::parse(&text) {
+            Ok(policy) if policy.witnesses().is_empty() => {
+                noted.file(&config.policy, "names no witness", hint)
+            }
+            Ok(_) => return Ok(text),
+            Err(error) => noted.file(&config.policy, error, hint),
+        },
+        Ok(None) => noted.file(&config.policy, "there is no such file", hint),
+        Err(error) => noted.file(&config.policy, error, ""),
+    }
+    Err(Problems(noted.0))
 }
 
 fn callers(file: &FileRef, read_keys: &ReadKeys, noted: &mut Noted) -> Callers {

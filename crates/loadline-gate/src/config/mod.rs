@@ -3,6 +3,7 @@
 //! `docs/formats/gate-config.md` is its page. `read` knows the file only; [`load`] reads the files it names.
 
 mod load;
+mod observe;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,8 @@ use loadline_policy::policy::Stage;
 
 use crate::ledger::Keep;
 
-pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, load};
+pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, load, witness_policy};
+pub use observe::{TraceConfig, WitnessConfig};
 pub use read::parse;
 
 /// `format` of the file.
@@ -45,6 +47,10 @@ pub struct Config {
     pub keys: FileRef,
     /// The folder of the audit log.
     pub audit: PathBuf,
+    /// Who cosigns the audit log.
+    pub witnesses: Option<WitnessConfig>,
+    /// Where traces go.
+    pub traces: Option<TraceConfig>,
     /// Which roles each stage is open to.
     pub roles: BTreeMap<Stage, BTreeSet<String>>,
     /// Where models are.

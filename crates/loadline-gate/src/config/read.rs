@@ -13,7 +13,7 @@ use loadline_policy::{Named as _, Problems};
 
 use super::{
     AdminConfig, Api, AuthorityConfig, CONFIG_FORMAT, Config, FileRef, HttpConfig, LimitsConfig, ModelConfig,
-    ResidentConfig, StandingSource, TlsConfig, UpstreamConfig, WayConfig,
+    ResidentConfig, StandingSource, TlsConfig, UpstreamConfig, WayConfig, observe,
 };
 use crate::ledger::Keep;
 use crate::upstream::Address;
@@ -39,6 +39,8 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
         certificate: FileRef { key: "tls.certificate".to_owned(), ..file(&table, "certificate", folder) },
         key: FileRef { key: "tls.key".to_owned(), ..file(&table, "key", folder) },
     });
+    let witnesses = root.table_if("witnesses").map(|table| observe::witnesses(&table, folder));
+    let traces = root.table_if("traces").map(|table| observe::traces(&table));
     let upstreams: Vec<_> = root.tables("upstream").iter().map(|table| upstream(table, folder)).collect();
     let models: Vec<_> = root.tables("model").iter().map(|table| model(table, folder, &upstreams)).collect();
     doubled(root, "upstream", upstreams.iter().map(|upstream| &upstream.name));
@@ -61,6 +63,8 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Config {
         limits: self::limits(limits.as_ref()),
         keys: file(root, "keys", folder),
         audit: folder.join(root.text("audit")),
+        witnesses,
+        traces,
         roles: roles(root),
         upstreams,
         models,

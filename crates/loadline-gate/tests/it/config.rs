@@ -57,6 +57,48 @@ url = "http://127.0.0.1:9/v1""#,
 }
 
 #[test]
+fn who_watches_the_gate_is_checked_too() {
+    for (more, expected) in [
+        (
+            "[traces]\nurl = \"http://collector.example/v1/traces\"",
+            "unencrypted connection to another machine",
+        ),
+        ("[traces]\nurl = \"collector\"", "does not start with http:// or https://"),
+        ("[traces]\nurl = \"http://127.0.0.1:1/\"\none_in = 0", "traces.one_in"),
+        ("[traces]\none_in = 5", "traces.url"),
+        ("[witnesses]\nevery_s = 5", "witnesses.policy"),
+        ("[witnesses]\npolicy = \"p\"\nurl = \"x\"", "unknown key `url`"),
+    ] {
+        let problems = parse(&format!("{}\n{more}\n", text())).unwrap_err();
+        let said: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|problem| problem.contains(expected)), "{more}: {said:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let more = "[witnesses]\npolicy = \"p\"\n";
+    let config = config::parse(&format!("{}\n{more}", text()), folder.path()).unwrap();
+    let witnesses = config.witnesses.unwrap();
+    let problem = |written: Option<&str>| {
+        let _was_not_there = std::fs::remove_file(folder.path().join("p"));
+        if let Some(text) = written {
+            std::fs::write(folder.path().join("p"), text).unwrap();
+        }
+        config::witness_policy(&witnesses).unwrap_err().0.remove(0)
+    };
+    for (written, expected) in [
+        (None, "there is no such file"),
+        (Some("quorum none\n"), "names no witness"),
+        (Some("witness w\nquorum w\n"), "policy line 1"),
+    ] {
+        let problem = problem(written);
+        assert!(problem.message.contains(expected), "{problem:?}");
+        assert!(
+            problem.hint.is_some_and(|hint| hint.contains("witness NAME VKEY URL"))
+                && problem.path == "witnesses.policy"
+        );
+    }
+}
+
+#[test]
 fn a_secret_in_the_file_is_refused_and_not_shown() {
     let wrong = text().replacen(r#"key_env = "UPSTREAM_KEY""#, r#"key_env = "sk-proj-12345""#, 1);
     let said = parse(&wrong).unwrap_err().to_string();

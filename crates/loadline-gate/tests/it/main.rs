@@ -5,6 +5,7 @@ mod admission;
 mod attacks;
 mod config;
 mod durable;
+mod observe;
 mod proxy;
 mod residents;
 mod standing;

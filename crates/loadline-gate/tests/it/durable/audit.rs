@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use loadline_evidence::disk::RealDisk;
-use loadline_gate::audit::{ExportFilter, Receipt, export, verify};
-use loadline_gate::ledger::{Audit, AuditError, Event, IntentId, Keep, Quota, Refused, RequestId};
+use loadline_gate::audit::{ExportFilter, export, verify};
+use loadline_gate::ledger::{Audit, Event, Keep, Quota, Refused, RequestId};
 use loadline_gate::quota::QuotaLedger;
-use loadline_tlog::VerifierKey;
 
 use super::sim::SimDisk;
 use super::support::{DIR, block_on, charge, intent, open, options, outcome};
@@ -94,31 +93,6 @@ fn an_intent_that_nobody_ends_stays_charged_and_is_found_by_the_next_process() {
     drop(log);
     let verified = verify(&killed, Path::new(DIR), None).unwrap();
     assert_eq!((verified.unsettled, verified.open), (1, 0));
-}
-
-#[test]
-fn a_receipt_shows_an_intent_in_any_segment() {
-    let disk = SimDisk::default();
-    let (log, _) = open(&disk, 2000).unwrap();
-    let mut ids = Vec::new();
-    for number in 0..20 {
-        let recorded = block_on(log.intent(intent(number, Keep::Digest))).unwrap();
-        ids.push(recorded.id);
-        log.outcome(recorded, outcome(1));
-    }
-    let vkey = String::from_utf8(disk.bytes(&Path::new(DIR).join("signer.vkey")).unwrap()).unwrap();
-    let vkey = VerifierKey::parse(vkey.trim_end()).unwrap();
-    for id in ids {
-        let bytes = block_on(log.receipt(id)).unwrap();
-        let receipt: Receipt = serde_json::from_slice(&bytes).unwrap();
-        assert!(receipt.check(&vkey).unwrap() > id.0);
-        assert!(receipt.payload.starts_with("{\"intent\":{\"request\":"));
-        let changed = Receipt { payload: receipt.payload.replace("small", "large"), ..receipt.clone() };
-        assert!(changed.check(&vkey).unwrap_err().contains("another root"));
-        let moved = Receipt { row: receipt.row + 1, ..receipt };
-        moved.check(&vkey).unwrap_err();
-    }
-    assert_eq!(block_on(log.receipt(IntentId(1 << 40))), Err(AuditError::Unknown(1 << 40)));
 }
 
 #[test]
