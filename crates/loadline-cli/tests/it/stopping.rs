@@ -114,7 +114,7 @@ license = "authority/licenses/{name}/license.json"
         std::thread::spawn(move || lines.read_to_string(&mut String::new()));
         self.gate = Some(gate);
         // The standing is looked for once the doors are open.
-        self.until("the gate is ready", |site| site.get("/ready").starts_with("HTTP/1.1 200"));
+        self.until("a standing", |site| !site.get("/ready").contains("holds no standing"));
     }
 
     /// Kills the gate: nothing in it gets to run any more.
