@@ -17,7 +17,7 @@ pub enum Exit {
     Cancelled = 11,
     /// The budget is used up; the same command with a larger budget resumes.
     BudgetReached = 12,
-    /// A policy denies it.
+    /// A policy denies it, or a stop that was tried out did not hold.
     Denied = 20,
     /// The evidence does not decide it.
     Undetermined = 21,
@@ -25,7 +25,7 @@ pub enum Exit {
     EvidenceInvalid = 30,
     /// A task, suite, policy or data file is invalid.
     TaskInvalid = 40,
-    /// A model is not there, or does not answer as a model.
+    /// A model, a log or a gate is not there, or does not answer as one.
     ModelUnreachable = 50,
 }
 
@@ -38,11 +38,11 @@ impl Exit {
         (10, "some samples have no answer after every attempt"),
         (11, "cancelled; the same command resumes"),
         (12, "budget reached; the same command with a larger budget resumes"),
-        (20, "denied by a policy"),
+        (20, "denied by a policy, or a drill failed"),
         (21, "undetermined: the evidence does not decide it"),
         (30, "evidence does not verify"),
         (40, "a task, policy or data file is invalid"),
-        (50, "a model is not there, or does not answer as a model"),
+        (50, "a model, a log or a gate is not there, or does not answer as one"),
     ];
 
     /// The end of several runs in one command: what went wrong outright counts more than what can go on.

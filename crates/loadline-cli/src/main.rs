@@ -8,6 +8,7 @@ mod cache;
 mod control;
 mod decided;
 mod documents;
+mod door;
 mod exit;
 mod failure;
 mod identity;

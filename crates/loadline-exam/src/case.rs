@@ -3,7 +3,7 @@
 
 use loadline_core::model::Basis;
 use loadline_core::{Digest, Instant};
-use loadline_policy::decide::{Asked, Case, Evidence, Outcome, SignOff, decide};
+use loadline_policy::decide::{Asked, Case, Drill, Evidence, Outcome, SignOff, decide};
 use loadline_policy::policy::{Below, Source, Stage};
 use loadline_policy::{Ledger, Pack, Policy, ScopeVerdict};
 
@@ -26,6 +26,8 @@ pub struct Hearing<'a> {
     pub scope: Vec<ScopeVerdict>,
     /// The sign-offs: [`crate::SignOffStatement::accept`].
     pub sign_offs: Vec<SignOff>,
+    /// The newest drill of the model, where the policy asks for one: [`crate::DrillReport::accept`].
+    pub drill: Option<Drill>,
     /// The stage it is to be licensed for.
     pub stage: Stage,
     /// The moment of the decision.
@@ -74,6 +76,7 @@ pub fn case(hearing: &Hearing<'_>) -> Result<Case, CaseError> {
         scope: hearing.scope.clone(),
         evidence: evidence(hearing)?,
         sign_offs: hearing.sign_offs.clone(),
+        drill: hearing.drill.clone(),
     })
 }
 
@@ -141,6 +144,7 @@ pub fn test_outcomes(
         finish: 0,
         scope: Vec::new(),
         sign_offs: Vec::new(),
+        drill: None,
         stage: policy.stages.first().map_or(Stage::Internal, |rule| rule.stage),
         now,
     };

@@ -5,7 +5,7 @@ use loadline_core::digest::canonical_json;
 use loadline_core::model::Basis;
 use loadline_core::strict::{self, StrictError};
 use loadline_core::{Digest, Instant};
-use loadline_policy::policy::Stage;
+use loadline_policy::policy::{ModelStage, Stage};
 use loadline_tlog::tile::MAX_ENTRY_BYTES;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -173,6 +173,47 @@ pub struct StandingChange {
     pub at: Instant,
 }
 
+/// A model went from one stage to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageEntry {
+    /// The model.
+    pub model: Digest,
+    /// Where it stood.
+    pub from: ModelStage,
+    /// Where it stands from this entry on.
+    pub to: ModelStage,
+    /// The licence for the stage that it is promoted to; none for a demotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<Digest>,
+    /// Why, for people.
+    pub reason: String,
+    /// Payload digest of the signed transition.
+    pub transition: Digest,
+    /// When.
+    pub at: Instant,
+}
+
+/// Stopping was tried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrillEntry {
+    /// Payload digest of the signed report.
+    pub drill: Digest,
+    /// The gate's name.
+    pub gate: String,
+    /// The model.
+    pub model: Digest,
+    /// Streams that were under way.
+    pub streams: u64,
+    /// From the order to the last byte of any stream, in milliseconds, rounded up.
+    pub last_byte_ms: u64,
+    /// Bytes that came after the gate's answer.
+    pub bytes_after: u64,
+    /// When.
+    pub at: Instant,
+}
+
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -198,6 +239,10 @@ pub enum Entry {
     Suspend(StandingChange),
     /// A suspended licence holds again.
     Reinstate(StandingChange),
+    /// A model went from one stage to another.
+    Stage(StageEntry),
+    /// Stopping was tried out.
+    Drill(DrillEntry),
 }
 
 /// The same, as serde reads it.
@@ -215,6 +260,8 @@ enum Tagged {
     Revoke(StandingChange),
     Suspend(StandingChange),
     Reinstate(StandingChange),
+    Stage(StageEntry),
+    Drill(DrillEntry),
 }
 
 impl Serialize for Entry {
@@ -295,6 +342,8 @@ impl Entry {
             Self::Revoke(_) => "revoke",
             Self::Suspend(_) => "suspend",
             Self::Reinstate(_) => "reinstate",
+            Self::Stage(_) => "stage",
+            Self::Drill(_) => "drill",
         }
     }
 }

@@ -143,8 +143,11 @@ impl Admin {
     }
 
     fn stops(&self) -> Response<Full<Bytes>> {
-        let stops = self.gate.base.stops.stops();
-        json_of(StatusCode::OK, &json!({ "stopped": stops.targets, "last": stops.last }))
+        let (stops, terms) = (self.gate.base.stops.stops(), self.gate.base.stops.terms());
+        let said = json!({
+            "gate": terms.gate, "stopped": stops.targets, "last": stops.last, "start_needs": terms.start_needs,
+        });
+        json_of(StatusCode::OK, &said)
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -168,13 +171,7 @@ impl Admin {
         let gate = Arc::clone(&self.gate);
         let ordered = tokio::spawn(async move { gate.order(body.to_bytes()).await }).await;
         match ordered {
-            Ok(Ok(Ordered { stops, cut, kept_in, cut_in })) => json_of(
-                StatusCode::OK,
-                &json!({
-                    "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset,
-                    "kept_in_us": micros(kept_in), "cut_in_us": micros(cut_in),
-                }),
-            ),
+            Ok(Ok(ordered)) => json_of(StatusCode::OK, &self.followed(&ordered)),
             Ok(Err(StopError::Refused { message, hint })) => error(StatusCode::FORBIDDEN, &message, &hint),
             Ok(Err(other)) => error(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -185,6 +182,27 @@ impl Admin {
                 error(StatusCode::INTERNAL_SERVER_ERROR, "the order was not followed to its end", "try again")
             }
         }
+    }
+
+    /// What an order came to, and which models it is about.
+    fn followed(&self, ordered: &Ordered) -> Value {
+        let Ordered { stops, cut, kept_in, cut_in } = ordered;
+        let snapshot = self.gate.snapshot();
+        let (models, known) = match &stops.named {
+            Some(target) => snapshot.covered(target),
+            None => (Vec::new(), false),
+        };
+        let covers = models.iter().map(|served| {
+            let license = &served.license;
+            json!({
+                "name": &*served.name, "model": license.model, "license": license.digest, "stage": license.stage,
+            })
+        });
+        json!({
+            "gate": self.gate.base.stops.terms().gate, "known": known, "covers": covers.collect::<Vec<_>>(),
+            "stopped": stops.targets, "last": stops.last, "cut": cut.told, "reset": cut.reset,
+            "kept_in_us": micros(*kept_in), "cut_in_us": micros(*cut_in),
+        })
     }
 }
 

@@ -96,7 +96,11 @@ impl Snapshot {
         let served = self.models.get(model).ok_or_else(|| {
             Refusal::new(Code::ModelUnknown, format!("no model is named `{}` here", one_line(model, 80)))
         })?;
-        self.stopped(&StopTarget::Model(model.to_owned()), "this model is stopped")?;
+        let words = match served.license.stage {
+            Stage::WeightsReleased => "this model is stopped at this gate; its weights are public",
+            _ => "this model is stopped",
+        };
+        self.stopped(&StopTarget::Model(model.to_owned()), words)?;
         self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
         self.license_counts(served, now)?;
         Ok((caller, served))

@@ -110,6 +110,11 @@ impl Callers {
         self.0.is_empty()
     }
 
+    /// Whether one of them has this id.
+    pub fn has_key(&self, id: &str) -> bool {
+        self.0.values().any(|caller| &*caller.key == id)
+    }
+
     /// Whose content comes with them.
     pub fn subjects(&self) -> impl Iterator<Item = Arc<str>> {
         self.0.values().map(|caller| Arc::clone(&caller.subject))

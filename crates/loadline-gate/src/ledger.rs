@@ -457,6 +457,17 @@ pub struct Stops {
     pub targets: BTreeSet<StopTarget>,
     /// Digest of the last order; none before the first.
     pub last: Option<Digest>,
+    /// What the last order named.
+    pub named: Option<StopTarget>,
+}
+
+/// What somebody who makes an order must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The gate's name, which an order carries.
+    pub gate: String,
+    /// How many must sign together to start again; 0 when nobody may.
+    pub start_needs: u32,
 }
 
 /// Why an order is not followed.
@@ -480,6 +491,9 @@ pub enum StopError {
 pub trait StopStore: Send + Sync {
     /// What is stopped.
     fn stops(&self) -> Arc<Stops>;
+
+    /// What an order must keep to now.
+    fn terms(&self) -> Terms;
 
     /// Checks a signed order, to stop or to start again, and keeps it. Durable when it returns: what is stopped then.
     fn order(&self, order: Bytes, now: Instant) -> Durable<Arc<Stops>, StopError>;

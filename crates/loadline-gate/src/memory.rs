@@ -9,7 +9,7 @@ use loadline_core::{Digest, Instant};
 
 use crate::ledger::{
     Account, Audit, AuditError, Charge, ContentSink, Durable, Event, Exceeded, Intent, IntentId, Outcome,
-    Quota, Recorded, Refused, Reservation, StopError, StopStore, StopTarget, Stops,
+    Quota, Recorded, Refused, Reservation, StopError, StopStore, StopTarget, Stops, Terms,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -183,6 +183,10 @@ impl StopStore for MemoryStops {
         Arc::clone(&lock(&self.stops))
     }
 
+    fn terms(&self) -> Terms {
+        Terms { gate: "memory".to_owned(), start_needs: 1 }
+    }
+
     fn order(&self, order: Bytes, _: Instant) -> Durable<Arc<Stops>, StopError> {
         let result = if self.failing.load(Ordering::Acquire) {
             Err(StopError::Disk("no space".to_owned()))
@@ -194,6 +198,7 @@ impl StopStore for MemoryStops {
             serde_json::from_slice::<StopTarget>(&order).map_err(refused).map(|target| {
                 let mut stops = lock(&self.stops);
                 let mut next = Stops::clone(&stops);
+                next.named = Some(target.clone());
                 next.targets.insert(target);
                 next.last = Some(Digest::of(&order));
                 *stops = Arc::new(next);

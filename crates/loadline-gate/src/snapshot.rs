@@ -11,7 +11,7 @@ use loadline_trust::{Standing, StandingMark};
 use crate::caller::Callers;
 use crate::clock::Moment;
 use crate::guard::Guards;
-use crate::ledger::{Keep, Stops};
+use crate::ledger::{Keep, StopTarget, Stops};
 use crate::upstream::Upstream;
 
 /// What a licence comes to for the gate. It was verified before it got here.
@@ -69,6 +69,26 @@ impl Fresh {
         let left_ms = (end_s.saturating_add(1)).saturating_mul(1_000).saturating_sub(self.accepted.wall_ms);
         let passed_ms = now.passed_ms.saturating_sub(self.accepted.passed_ms);
         now.wall().seconds() <= end_s && passed_ms < left_ms
+    }
+}
+
+impl Snapshot {
+    /// The models that an order with this target is about, by name; and whether the gate knows what it names at all.
+    pub fn covered(&self, target: &StopTarget) -> (Vec<&Arc<Served>>, bool) {
+        let covers = |served: &&Arc<Served>| match target {
+            StopTarget::All => true,
+            StopTarget::Model(name) => *served.name == **name,
+            StopTarget::License(digest) => served.license.digest == *digest,
+            StopTarget::Key(_) => false,
+        };
+        let mut models: Vec<_> = self.models.values().filter(covers).collect();
+        models.sort_by(|a, b| a.name.cmp(&b.name));
+        let known = match target {
+            StopTarget::All => true,
+            StopTarget::Key(id) => self.callers.has_key(id),
+            StopTarget::Model(_) | StopTarget::License(_) => !models.is_empty(),
+        };
+        (models, known)
     }
 }
 

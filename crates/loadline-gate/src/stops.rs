@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditOpenError;
 use crate::audit::subjects::read_small;
-use crate::ledger::{Durable, StopError, StopStore, StopTarget, Stops};
+use crate::ledger::{Durable, StopError, StopStore, StopTarget, Stops, Terms};
 
 /// `payloadType` of an order.
 pub const ORDER_TYPE: &str = "application/vnd.loadline.stop-order+json";
@@ -154,6 +154,7 @@ impl Kept {
             Action::Start => _ = stops.targets.remove(&self.order.target),
         }
         stops.last = Some(self.digest);
+        stops.named = Some(self.order.target.clone());
     }
 }
 
@@ -271,6 +272,11 @@ fn may_start(state: &State, envelope: &Envelope, order: &StopOrder, now: Instant
 impl StopStore for FileStops {
     fn stops(&self) -> Arc<Stops> {
         Arc::clone(&self.0.state().stops)
+    }
+
+    fn terms(&self) -> Terms {
+        let start_needs = self.0.state().root.roles.get(&Role::Stop).map_or(0, |role| role.threshold);
+        Terms { gate: self.0.gate.clone(), start_needs }
     }
 
     fn order(&self, order: Bytes, now: Instant) -> Durable<Arc<Stops>, StopError> {

@@ -54,6 +54,11 @@ impl Web {
         self.transport.base().to_string()
     }
 
+    /// Whether what is sent stays within this machine or is encrypted.
+    pub fn is_private(&self) -> bool {
+        self.transport.base().is_https() || self.transport.base().is_loopback()
+    }
+
     /// Fetches what is at a path below the URL; `path` begins with a slash.
     ///
     /// # Errors

@@ -74,6 +74,9 @@ pub enum EnvelopeError {
         /// What it should hold.
         expected: String,
     },
+    /// Two envelopes whose signatures are about different things.
+    #[error("the envelopes hold different documents: their signatures cannot be put together")]
+    Other,
     /// A `keyid` that is not `SCHEME:ID`.
     #[error("`{0}` is no key id of a signature")]
     KeyId(String),
@@ -122,6 +125,7 @@ impl EnvelopeError {
             Self::Unwritable(_) => "no floats, and no integers beyond 2^53, are signed",
             Self::TooMuch { .. } => "no honest file is that large",
             Self::Type { .. } => "give the file of the right kind",
+            Self::Other => "give files that were signed from one and the same file",
             Self::Doubled { .. } | Self::OneHalf { .. } | Self::Unsigned => {
                 "every signer signs once, with both halves of its key: have it signed again"
             }
@@ -201,6 +205,22 @@ impl Envelope {
         let mut envelope = self.clone();
         envelope.entries.extend(entries_of(key, &pae(&self.payload_type, &self.payload)));
         envelope.entries.sort();
+        envelope.check()?;
+        Ok(envelope)
+    }
+
+    /// The same envelope with the signers of another one of the same payload. Who signed both is there once.
+    ///
+    /// # Errors
+    /// When the other holds another payload, the same signer signed them differently, or there are too many.
+    pub fn join(&self, other: &Self) -> Result<Self, EnvelopeError> {
+        if (&self.payload_type, &self.payload) != (&other.payload_type, &other.payload) {
+            return Err(EnvelopeError::Other);
+        }
+        let mut envelope = self.clone();
+        envelope.entries.extend(other.entries.iter().cloned());
+        envelope.entries.sort();
+        envelope.entries.dedup();
         envelope.check()?;
         Ok(envelope)
     }

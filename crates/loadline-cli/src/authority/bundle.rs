@@ -97,11 +97,12 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
         manifest: sitting.kept.manifest.to_bytes().map_err(|error| Failure::of(Exit::Unexpected, &error))?,
         compute: compute.map(canonical_json).transpose().map_err(unexpected)?,
         rules,
-        entries: entries(office, sitting, decided.license)?,
+        entries: entries(office, sitting, decided)?,
         consistency: consistency(office, sitting)?,
         attestation,
         test_result: folder::read(&sitting.dir.join("test-result.json"))?,
         sign_offs: decided.sign_offs.iter().map(Envelope::to_bytes).collect(),
+        drill: decided.drill.clone(),
         decision: canonical_json(&decided.decision).map_err(unexpected)?,
         license: license.as_ref().map(|license| license.bytes.clone()),
         svr: license.map(|license| license.svr),
@@ -111,8 +112,9 @@ fn contents(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Con
 }
 
 /// The entries that tell the story of an exam: roots, policy, commitment, registration, every start of the chain of
-/// attempts up to it with its commitment, its resumes, its end, and the licence.
-fn story(office: &Office, sitting: &Sitting, license: Option<Digest>) -> Vec<u64> {
+/// attempts up to it with its commitment, its resumes, its end, the drill, and the licence with the stages of its model.
+fn story(office: &Office, sitting: &Sitting, decided: &Decided) -> Vec<u64> {
+    let (license, drill) = (decided.license, decided.case.drill.as_ref().map(|drill| drill.report));
     let start = &sitting.history.start;
     let is_attempt = |index: u64, other: &Start| {
         index <= sitting.history.index && (other.model, other.policy) == (start.model, start.policy)
@@ -132,17 +134,19 @@ fn story(office: &Office, sitting: &Sitting, license: Option<Digest>) -> Vec<u64
         Entry::Resume(resume) => resume.exam == start.exam,
         Entry::Finish(finish) => finish.exam == start.exam,
         Entry::License(entry) => Some(entry.license) == license,
+        Entry::Stage(entry) => license.is_some() && entry.model == start.model,
+        Entry::Drill(entry) => Some(entry.drill) == drill,
         Entry::Revoke(_) | Entry::Suspend(_) | Entry::Reinstate(_) => false,
     };
     let entries = office.history.iter();
     entries.filter(|(index, entry)| wanted(*index, entry, &mut has_policy)).map(|(index, _)| index).collect()
 }
 
-fn entries(office: &Office, sitting: &Sitting, license: Option<Digest>) -> Result<Vec<LoggedEntry>> {
+fn entries(office: &Office, sitting: &Sitting, decided: &Decided) -> Result<Vec<LoggedEntry>> {
     let (note, checkpoint) = office.journal.published()?;
     let mut reader = TileReader::new(office.journal.log().source(), checkpoint.size(), *checkpoint.root());
     let mut logged = Vec::new();
-    for index in story(office, sitting, license) {
+    for index in story(office, sitting, decided) {
         if index >= checkpoint.size() {
             let message =
                 format!("entry {index} is in the log, but no checkpoint that covers it is published");

@@ -6,7 +6,7 @@ use loadline_core::digest::canonical_json;
 use loadline_core::{Digest, Instant};
 use loadline_exam::case::{self, Hearing};
 use loadline_policy::Decision;
-use loadline_policy::decide::{Case, SignOff, decide as decide_case};
+use loadline_policy::decide::{Case, Drill, SignOff, decide as decide_case};
 use loadline_policy::policy::Stage;
 use loadline_trust::Envelope;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::exams::Sitting;
 use super::office::Office;
 use super::signing::{self, Attested};
-use super::{finish, folder};
+use super::{drills, finish, folder};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
@@ -32,6 +32,8 @@ pub struct Decided {
     pub attested: Attested,
     /// The envelopes of the sign-offs that were looked at.
     pub sign_offs: Vec<Envelope>,
+    /// The envelope of the drill that was looked at.
+    pub drill: Option<Vec<u8>>,
     /// Payload digest of the licence, where one was issued.
     pub license: Option<Digest>,
 }
@@ -47,6 +49,9 @@ struct Minutes {
     now: Instant,
     /// The sign-offs that were looked at, by [`signing::digest`].
     sign_offs: Vec<Digest>,
+    /// Payload digest of the drill that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drill: Option<Digest>,
     /// Payload digest of the licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     license: Option<Digest>,
@@ -67,22 +72,34 @@ fn decision_path(sitting: &Sitting, stage: Stage) -> PathBuf {
 pub fn decide(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Decided> {
     let attested = finish::attested(office, &sitting.history, &sitting.dir)?;
     let sign_offs = signing::collect(&office.folder, office.chain.current(), attested.digest)?;
-    make(sitting, stage, office.now, attested, sign_offs)
+    let drill = drill(office, sitting, None)?;
+    make(sitting, stage, office.now, Heard { attested, sign_offs, drill })
 }
 
-fn make(
-    sitting: &Sitting,
-    stage: Stage,
-    now: Instant,
+/// The newest drill of the model before an entry of the log, where the policy asks for one.
+fn drill(office: &Office, sitting: &Sitting, before: Option<u64>) -> Result<Option<(Drill, Vec<u8>)>> {
+    match sitting.policy.drill {
+        Some(_) => drills::newest(office, sitting.history.start.model, before),
+        None => Ok(None),
+    }
+}
+
+/// What is heard besides the exam.
+struct Heard {
     attested: Attested,
     sign_offs: Vec<(SignOff, Envelope)>,
-) -> Result<Decided> {
+    drill: Option<(Drill, Vec<u8>)>,
+}
+
+fn make(sitting: &Sitting, stage: Stage, now: Instant, heard: Heard) -> Result<Decided> {
+    let Heard { attested, sign_offs, drill } = heard;
     let (finish, _) = sitting
         .history
         .finish
         .as_ref()
         .ok_or_else(|| Failure::new(Exit::Unexpected, "an exam that has not ended cannot be decided"))?;
     let (sign_offs, envelopes): (Vec<_>, Vec<_>) = sign_offs.into_iter().unzip();
+    let (drill, report) = drill.unzip();
     let hearing = Hearing {
         policy: &sitting.policy,
         model: sitting.history.start.model,
@@ -91,13 +108,14 @@ fn make(
         finish: *finish,
         scope: sitting.scope.clone(),
         sign_offs,
+        drill,
         stage,
         now,
     };
     let case = case::case(&hearing).map_err(|error| Failure::of(Exit::EvidenceInvalid, &error))?;
     let decision =
         decide_case(&sitting.policy, &case).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
-    Ok(Decided { decision, case, attested, sign_offs: envelopes, license: None })
+    Ok(Decided { decision, case, attested, sign_offs: envelopes, drill: report, license: None })
 }
 
 /// Writes a decision down, and what it takes to make it again.
@@ -116,6 +134,7 @@ pub fn keep(sitting: &Sitting, decided: &Decided) -> Result<PathBuf> {
         stage,
         now: decided.decision.now,
         sign_offs: decided.sign_offs.iter().map(signing::digest).collect::<Result<_>>()?,
+        drill: decided.case.drill.as_ref().map(|drill| drill.report),
         license: decided.license,
     };
     // Last: it names the decision that is there.
@@ -139,7 +158,11 @@ pub fn kept(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Option<D
     sign_offs.retain(|(_, envelope)| {
         signing::digest(envelope).is_ok_and(|digest| minutes.sign_offs.contains(&digest))
     });
-    let mut decided = make(sitting, minutes.stage, minutes.now, attested, sign_offs)?;
+    let drill = match minutes.drill {
+        Some(report) => drill(office, sitting, office.history.drilled(report).map(|index| index + 1))?,
+        None => None,
+    };
+    let mut decided = make(sitting, minutes.stage, minutes.now, Heard { attested, sign_offs, drill })?;
     let decision_path = decision_path(sitting, stage);
     let bytes = folder::read_addressed(&decision_path, minutes.decision)?;
     let again = canonical_json(&decided.decision).map_err(|error| Failure::of(Exit::Unexpected, &error))?;

@@ -249,6 +249,7 @@ fn asked(policy: &Policy, scope: &[ScopeVerdict], model: Digest) -> Result<Vec<T
         scope: scope.to_vec(),
         evidence: Vec::new(),
         sign_offs: Vec::new(),
+        drill: None,
     };
     let path = decide(policy, &case).map_err(|error| Failure::of(Exit::Unexpected, &error))?.path;
     Ok(policy.tests.iter().filter(|test| path == Path::Full || test.light).cloned().collect())

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use loadline_core::Digest;
+use loadline_core::{Digest, Instant};
 use loadline_exam::Entry;
-use loadline_exam::entry::{Commitment, Finish, LicenseEntry, Registration, StandingChange, Start};
-use loadline_trust::standing::{StandingEntry, StandingState};
+use loadline_exam::entry::{
+    Commitment, Finish, LicenseEntry, Registration, StageEntry, StandingChange, Start,
+};
+use loadline_policy::policy::{ModelStage, Stage};
+use loadline_trust::standing::{MAX_REASON_BYTES, StandingEntry, StandingState};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -36,6 +39,49 @@ pub struct LicenseHistory {
     pub entry: LicenseEntry,
     /// What became of it, if anything.
     pub standing: Option<StandingEntry>,
+}
+
+/// Where a model stands, as the log tells it.
+#[derive(Clone, Debug)]
+pub struct ModelHistory {
+    /// Where.
+    pub stage: ModelStage,
+    /// The stage that it stood at last, where it is closed now; the one that it stands at, else.
+    pub reached: Option<Stage>,
+    /// Since when; absent before its first step.
+    pub since: Option<Instant>,
+    /// Payload digest of its last transition.
+    pub last: Option<Digest>,
+    /// Its steps, with their log indexes.
+    pub steps: Vec<(u64, StageEntry)>,
+}
+
+impl ModelHistory {
+    fn new() -> Self {
+        Self { stage: ModelStage::Draft, reached: None, since: None, last: None, steps: Vec::new() }
+    }
+
+    fn step(&mut self, index: u64, entry: &StageEntry) {
+        (self.stage, self.since, self.last) = (entry.to, Some(entry.at), Some(entry.transition));
+        match entry.to {
+            // Where it was before it was suspended is where it may come back to.
+            ModelStage::Suspended => {}
+            other => self.reached = other.stage(),
+        }
+        self.steps.push((index, entry.clone()));
+    }
+
+    /// What becomes of a licence for this stage, if anything. Before its first step a model's licences count as issued.
+    fn limits(&self, license: Digest, licensed: Stage) -> Option<StandingEntry> {
+        let (_, entry) = self.steps.last().filter(|_| !self.stage.carries(licensed))?;
+        let state = match self.stage {
+            ModelStage::Withdrawn => StandingState::Revoked,
+            _ => StandingState::Suspended,
+        };
+        let mut reason = format!("the model stands at `{}`: {}", self.stage, entry.reason);
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        Some(StandingEntry { license, state, since: entry.at, reason })
+    }
 }
 
 impl History {
@@ -251,6 +297,12 @@ impl History {
         self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
     }
 
+    /// Log index of a drill, if it is logged.
+    pub fn drilled(&self, drill: Digest) -> Option<u64> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Drill(known) if known.drill == drill);
+        self.iter().find(|(_, entry)| is_it(entry)).map(|(index, _)| index)
+    }
+
     /// The newest change of a licence's standing, with its log index.
     pub fn last_change(&self, license: Digest) -> Option<(u64, &StandingChange)> {
         self.iter().rev().find_map(|(index, entry)| match entry {
@@ -278,8 +330,39 @@ impl History {
             .collect()
     }
 
-    /// What is revoked or suspended as of the newest entry. What is revoked stays so.
+    /// Where a model stands.
+    pub fn stages(&self, model: Digest) -> ModelHistory {
+        self.all_stages().remove(&model).unwrap_or_else(ModelHistory::new)
+    }
+
+    fn all_stages(&self) -> BTreeMap<Digest, ModelHistory> {
+        let mut models = BTreeMap::new();
+        for (index, entry) in self.iter() {
+            if let Entry::Stage(entry) = entry {
+                models.entry(entry.model).or_insert_with(ModelHistory::new).step(index, entry);
+            }
+        }
+        models
+    }
+
+    /// What no gate serves as of the newest entry: what was revoked or suspended, and licences that open a model further
+    /// than it stands open.
     pub fn standing(&self) -> BTreeMap<Digest, StandingEntry> {
+        let (mut standing, models) = (self.changes(), self.all_stages());
+        for entry in &self.0 {
+            let Entry::License(license) = entry else { continue };
+            let Some(model) = models.get(&license.model) else { continue };
+            let Some(limited) = model.limits(license.license, license.stage) else { continue };
+            let known = standing.entry(license.license).or_insert_with(|| limited.clone());
+            if known.state == StandingState::Suspended && limited.state == StandingState::Revoked {
+                *known = limited;
+            }
+        }
+        standing
+    }
+
+    /// What was revoked or suspended by name as of the newest entry. What is revoked stays so.
+    pub fn changes(&self) -> BTreeMap<Digest, StandingEntry> {
         let mut standing: BTreeMap<Digest, StandingEntry> = BTreeMap::new();
         for entry in &self.0 {
             let (change, state) = match entry {

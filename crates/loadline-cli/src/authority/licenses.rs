@@ -204,7 +204,8 @@ pub fn change(office: &mut Office, license: &LicenseHistory, change: Change, rea
             "give one line of 1 to 500 bytes: everybody will read it",
         );
     }
-    let state = license.standing.as_ref().map(|standing| standing.state);
+    // A licence that only its model's stage holds back was not suspended, and is not reinstated.
+    let state = office.history.changes().get(&shown).map(|standing| standing.state);
     match (change, state) {
         (_, Some(StandingState::Revoked)) => {
             return usage(

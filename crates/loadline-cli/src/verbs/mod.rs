@@ -27,7 +27,9 @@ pub mod quickstart;
 pub mod record;
 pub mod runs;
 pub mod show;
+pub mod stage;
 pub mod standing;
+pub mod stop;
 pub mod tasks;
 pub mod verify;
 
@@ -55,10 +57,12 @@ pub enum Verb {
     Model(model::Args),
     Exam(exam::Args),
     License(license::Args),
+    Stage(stage::Args),
     Standing(standing::Args),
     Verify(verify::Args),
     Gate(gate::Args),
     Access(access::Args),
+    Stop(Box<stop::Args>),
 }
 
 /// Does it.
@@ -85,9 +89,11 @@ pub fn run(verb: Verb, ui: &Ui) -> Result {
         Verb::Model(args) => model::run(&args, ui),
         Verb::Exam(args) => exam::run(&args, ui),
         Verb::License(args) => license::run(&args, ui),
+        Verb::Stage(args) => stage::run(&args, ui),
         Verb::Standing(args) => standing::run(&args, ui),
         Verb::Verify(args) => verify::run(&args, ui),
         Verb::Gate(args) => gate::run(&args, ui),
         Verb::Access(args) => access::run(args, ui),
+        Verb::Stop(args) => stop::run(*args, ui),
     }
 }

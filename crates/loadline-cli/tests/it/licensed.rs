@@ -85,11 +85,16 @@ log = "durable"
 
 impl Bench {
     pub fn new() -> Self {
+        Self::with(POLICY, "--also red_team")
+    }
+
+    /// With another policy and other keys.
+    pub fn with(policy: &str, init: &str) -> Self {
         let sandbox = Sandbox::new();
         sandbox.write("pass", "a passphrase of several words\n");
-        sandbox.write("policy.toml", POLICY);
+        sandbox.write("policy.toml", policy);
         let bench = Self { sandbox };
-        bench.ok("authority init authority --also red_team --work 10");
+        bench.ok(&format!("authority init authority {init} --work 10"));
         bench
     }
 

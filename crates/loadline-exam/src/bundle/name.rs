@@ -29,6 +29,8 @@ pub enum PartName {
     TestResult,
     /// `sign-offs/NUMBER.json`, from 1.
     SignOff(u64),
+    /// `drill.json`: the newest drill of the model.
+    Drill,
     /// `decision.json`.
     Decision,
     /// `license.json`.
@@ -58,12 +60,13 @@ impl PartName {
             Self::Attestation => (8, 0, "", 0),
             Self::TestResult => (9, 0, "", 0),
             Self::SignOff(number) => (10, *number, "", 0),
-            Self::Decision => (11, 0, "", 0),
-            Self::License => (12, 0, "", 0),
-            Self::Svr => (13, 0, "", 0),
-            Self::Standing => (14, 0, "", 0),
-            Self::Seal(number, _) => (15, *number, "", 0),
-            Self::Log(number, _) => (15, *number, "", 1),
+            Self::Drill => (11, 0, "", 0),
+            Self::Decision => (12, 0, "", 0),
+            Self::License => (13, 0, "", 0),
+            Self::Svr => (14, 0, "", 0),
+            Self::Standing => (15, 0, "", 0),
+            Self::Seal(number, _) => (16, *number, "", 0),
+            Self::Log(number, _) => (16, *number, "", 1),
         }
     }
 
@@ -87,6 +90,7 @@ impl fmt::Display for PartName {
             Self::Attestation => f.write_str("exam/attestation.json"),
             Self::TestResult => f.write_str("exam/test-result.json"),
             Self::SignOff(number) => write!(f, "sign-offs/{number}.json"),
+            Self::Drill => f.write_str("drill.json"),
             Self::Decision => f.write_str("decision.json"),
             Self::License => f.write_str("license.json"),
             Self::Svr => f.write_str("svr.json"),
@@ -113,6 +117,7 @@ fn read(text: &str) -> Option<PartName> {
         PartName::Consistency,
         PartName::Attestation,
         PartName::TestResult,
+        PartName::Drill,
         PartName::Decision,
         PartName::License,
         PartName::Svr,

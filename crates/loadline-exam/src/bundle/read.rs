@@ -57,6 +57,8 @@ pub struct Reader<R> {
     parts: std::vec::IntoIter<Part>,
 }
 
+/// The place of the first part of a record.
+const RECORDS: u8 = 16;
 /// Parts that every bundle has.
 const ALWAYS: [PartName; 7] = [
     PartName::Root(1),
@@ -92,7 +94,8 @@ impl<R: Read> Reader<R> {
     /// When a part is cut off or not the one that is listed.
     pub fn small(&mut self) -> Result<SmallParts, BundleError> {
         let mut small = SmallParts::default();
-        while let Some(part) = self.parts.as_slice().first().filter(|part| part.name.place().0 < 15).cloned()
+        while let Some(part) =
+            self.parts.as_slice().first().filter(|part| part.name.place().0 < RECORDS).cloned()
         {
             self.parts.next();
             let bytes = self.whole(&part)?;

@@ -46,7 +46,7 @@ pub struct Contents {
     /// Rule packs by id, canonical JSON, in any order.
     pub rules: Vec<(String, Vec<u8>)>,
     /// In any order. One for every root, the policy, the commitment, the registration, every start of the attempt
-    /// chain, every resume, the finish, and the licence where there is one.
+    /// chain, every resume, the finish, the drill of the decision, and the licence with the model's stages where there is one.
     pub entries: Vec<LoggedEntry>,
     /// [`crate::Consistency`] as canonical JSON.
     pub consistency: Vec<u8>,
@@ -56,6 +56,8 @@ pub struct Contents {
     pub test_result: Vec<u8>,
     /// The envelopes of the sign-offs.
     pub sign_offs: Vec<Vec<u8>>,
+    /// The envelope of the newest drill's report, where the policy asks for one and there is one.
+    pub drill: Option<Vec<u8>>,
     /// The decision's canonical JSON.
     pub decision: Vec<u8>,
     /// The licence's envelope; none when the decision is not an allow.
@@ -81,6 +83,7 @@ impl Contents {
         ];
         let sometimes = [
             (PartName::Compute, &self.compute),
+            (PartName::Drill, &self.drill),
             (PartName::License, &self.license),
             (PartName::Svr, &self.svr),
             (PartName::Standing, &self.standing),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use loadline_core::Digest;
 use loadline_core::strict;
 use loadline_policy::Policy;
+use loadline_policy::policy::{ModelStage, Step};
 use loadline_tlog::{Accepted, ConsistencyProof, InclusionProof, LogProof, leaf_hash};
 use loadline_trust::{Root, RootChain};
 
@@ -174,7 +175,11 @@ pub(super) fn story(
     story.unshown = before - shown;
     story.resumes = resumes(&story, logged)?;
     let known = 4 + public + before + shown + story.resumes as usize + story.roots.len();
-    let changes = ["revoke", "suspend", "reinstate"].iter().map(|kind| of_kind(kind).len()).sum::<usize>();
+    stages(logged, model)?;
+    let changes = ["revoke", "suspend", "reinstate", "stage", "drill"]
+        .iter()
+        .map(|kind| of_kind(kind).len())
+        .sum::<usize>();
     if known + usize::from(story.license.is_some()) + changes != logged.entries.len() {
         return Err(Not::Wrong("the bundle has log entries that are not part of this exam".to_owned()));
     }
@@ -203,6 +208,28 @@ fn roots(logged: &Logged, chain: &RootChain) -> Result<Vec<(u64, u64)>, Not> {
         return Err(Not::Wrong(format!("root version {} is not in the log", roots.len() + 1)));
     }
     Ok(roots)
+}
+
+/// The model's way from stage to stage: each entry goes on where the one before ended. What the last one comes to is for
+/// the step `standing` to say.
+fn stages(logged: &Logged, model: Digest) -> Result<(), Not> {
+    let (mut stands, mut since) = (ModelStage::Draft, None);
+    for (index, entry) in &logged.entries {
+        let Entry::Stage(entry) = entry else { continue };
+        if entry.model != model {
+            return Err(wrong(at(*index), "it is the stage of another model"));
+        }
+        if entry.from != stands || since.is_some_and(|since| entry.at < since) {
+            let what = format!("it goes from `{}`, and the model stood at `{stands}`", entry.from);
+            return Err(wrong(at(*index), what));
+        }
+        let step = entry.from.step(entry.to).map_err(|error| wrong(at(*index), error))?;
+        if matches!(step, Step::Promotion(_)) != entry.license.is_some() {
+            return Err(wrong(at(*index), "a promotion names a licence, and nothing else does"));
+        }
+        (stands, since) = (entry.to, Some(entry.at));
+    }
+    Ok(())
 }
 
 /// The policy was public before the commitment. Gives how many entries say so: one.

@@ -191,7 +191,11 @@ impl Facts {
             let story = need(self.story.as_ref(), StepName::Order)?;
             let shown = found.shown_alone(exam);
             let exam = (exam, shown.as_ref());
-            outcome::decided(parts, need(policy, StepName::Policy)?, story, exam, (scope, sign_offs))
+            let (chain, logged) = (self.chain.as_ref(), self.logged.as_ref());
+            let (chain, logged) = (need(chain, StepName::Roots)?, need(logged, StepName::Log)?);
+            let policy = need(policy, StepName::Policy)?;
+            let drill = outcome::drill(parts, chain, story, logged, policy)?;
+            outcome::decided(parts, policy, story, exam, (scope, sign_offs, drill))
         });
         if self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some()) {
             list.doubt(StepName::Decision);
@@ -288,6 +292,10 @@ impl Facts {
             (
                 story.is_some_and(|story| story.finish.1.resumes.is_none()),
                 "that the exam was not interrupted more often: its end does not count the `resume` entries, as in older ones",
+            ),
+            (
+                self.decided.as_ref().is_some_and(|decided| decided.case.drill.is_some()),
+                "that no later drill went otherwise, and that the gate of the drill served this model",
             ),
             (true, "that nobody refused to sign: the authority says which sign-offs there are"),
             (true, "that the witnesses are independent of the authority, whose root names them"),

@@ -3,7 +3,7 @@
 use loadline_core::digest::canonical_json;
 use loadline_core::strict;
 use loadline_core::{Digest, Instant};
-use loadline_policy::decide::{Case, Decision, Outcome, SignOff, decide};
+use loadline_policy::decide::{Case, Decision, Drill, Outcome, SignOff, decide};
 use loadline_policy::license::{Grant, License, Statement, Svr, issue};
 use loadline_policy::{Ledger, Pack, Policy, ScopeVerdict};
 use loadline_trust::{CLOCK_SKEW_S, Envelope, Role, RootChain, Standing};
@@ -14,6 +14,7 @@ use super::report::{Anchor, Status};
 use crate::attest::{Exam, statement};
 use crate::bundle::{PartName, SmallParts};
 use crate::case::{self, Hearing, compute_basis};
+use crate::drill::DrillReport;
 use crate::entry::Entry;
 use crate::manifest::Manifest;
 use crate::signoff::SignOffStatement;
@@ -64,6 +65,38 @@ pub(super) fn sign_offs(
     Ok((sign_offs, detail))
 }
 
+/// The drill that the decision rests on: its report, and what the log says of it.
+pub(super) fn drill(
+    parts: &SmallParts,
+    chain: &RootChain,
+    story: &Story,
+    logged: &Logged,
+    policy: &Policy,
+) -> Result<Option<Drill>, Not> {
+    let name = PartName::Drill;
+    let entries = logged.entries.iter().filter_map(|(index, entry)| match entry {
+        Entry::Drill(entry) => Some((*index, entry)),
+        _ => None,
+    });
+    let (bytes, index, entry) = match (parts.get(&name), &entries.collect::<Vec<_>>()[..]) {
+        (None, []) => return Ok(None),
+        (Some(bytes), [(index, entry)]) => (bytes, *index, *entry),
+        _ => return Err(wrong(&name, "a drill is there with its one log entry, or neither is")),
+    };
+    if policy.drill.is_none() {
+        return Err(wrong(&name, "the policy asks for no drill"));
+    }
+    let root = story.root_at(chain, index)?;
+    let (report, digest) = DrillReport::accept(bytes, root).map_err(|error| wrong(&name, error))?;
+    if report.entry(digest) != *entry {
+        return Err(wrong(format!("log entry {index}"), "it does not say what the drill's report says"));
+    }
+    if index >= story.decided_at() {
+        return Err(wrong(format!("log entry {index}"), "the drill was logged after the licence"));
+    }
+    Ok(Some(entry.evidence(index)))
+}
+
 /// A decision that was made again.
 pub(super) struct Decided {
     pub case: Case,
@@ -78,7 +111,7 @@ pub(super) fn decided(
     policy: &Policy,
     story: &Story,
     (exam, shown): (&Exam, Option<&Exam>),
-    (scope, sign_offs): (&[ScopeVerdict], &[SignOff]),
+    (scope, sign_offs, drill): (&[ScopeVerdict], &[SignOff], Option<Drill>),
 ) -> Result<(Decided, String), Not> {
     let name = PartName::Decision;
     let bytes = parts.get(&name).unwrap_or_default();
@@ -91,6 +124,7 @@ pub(super) fn decided(
         finish: story.finish.0,
         scope: scope.to_vec(),
         sign_offs: sign_offs.to_vec(),
+        drill,
         stage: said.stage,
         now: said.now,
     };
@@ -261,6 +295,7 @@ pub(super) fn standing(
     anchor: &Anchor,
 ) -> Result<(Status, String), Not> {
     changed(logged, license)?;
+    open(logged, story)?;
     let index = story.decided_at();
     let reflects = |standing: &Standing| standing.log_size > index;
     let own = parts.get(&PartName::Standing).map(|bytes| own_standing(bytes, chain)).transpose()?;
@@ -316,6 +351,23 @@ fn clear(standing: &Standing, license: Digest) -> Result<(), Not> {
             let what =
                 format!("the licence is {} since {}: {}", entry.state.name(), entry.since, entry.reason);
             Err(wrong(format!("standing of epoch {}", standing.epoch), what))
+        }
+    }
+}
+
+/// Whether the model is still open as far as the licence says, by the bundle's log entries.
+fn open(logged: &Logged, story: &Story) -> Result<(), Not> {
+    let Some((_, license)) = &story.license else { return Ok(()) };
+    let stages = logged.entries.iter().rev().filter_map(|(index, entry)| match entry {
+        Entry::Stage(entry) => Some((index, entry)),
+        _ => None,
+    });
+    match stages.take(1).find(|(_, entry)| !entry.to.carries(license.stage)) {
+        None => Ok(()),
+        Some((index, entry)) => {
+            let what =
+                format!("the model stands at `{}`, and the licence is for `{}`", entry.to, license.stage);
+            Err(wrong(format!("log entry {index}"), what))
         }
     }
 }

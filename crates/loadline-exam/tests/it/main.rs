@@ -9,5 +9,6 @@ mod forms;
 mod good;
 mod python;
 mod signoffs;
+mod stages;
 mod support;
 mod witnessed;

@@ -10,7 +10,7 @@ use loadline_exam::entry::{Entry, PolicyEntry, Resume, StandingChange, Start};
 use loadline_exam::fixture::change::{self, Change};
 use loadline_exam::fixture::{Fixture, Plan, at, make};
 use loadline_exam::signoff::SIGN_OFF_FORMAT_1;
-use loadline_exam::{Anchor, ExamSecret, StepName, verify};
+use loadline_exam::{Anchor, DrillReport, ExamSecret, StepName, verify};
 use loadline_policy::decide::Outcome;
 use loadline_policy::policy::{Requirement, Role, Severity, Stage};
 use loadline_trust::{StandingEntry, StandingMark, StandingState};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::chain::without;
 use crate::forms::withheld;
 use crate::good::not_simulated;
+use crate::support::logged;
 use crate::witnessed::{of_another_state, signed, two_of_three};
 
 /// What the Python verifier leaves out, as its first lines say.
@@ -337,19 +338,31 @@ fn logged_later() -> Vec<Vector> {
         ("resumed when it was over", vec![late]),
         ("resumed, another exam", vec![foreign]),
     ];
-    let mut vectors = Vec::new();
-    for (name, entries) in cases {
-        let mut fixture = good.clone();
-        for entry in &entries {
-            fixture.log.add(entry).unwrap();
-        }
-        fixture.contents.entries = fixture.log.proved().unwrap();
-        let mut consistency: Value = serde_json::from_slice(&fixture.contents.consistency).unwrap();
-        let size = consistency["checkpoint"]["size"].as_u64().unwrap();
-        consistency["checkpoint_to_last"] = json!(fixture.log.consistency(size, fixture.log.size()).unwrap());
-        fixture.contents.consistency = canonical_json(&consistency).unwrap();
-        vectors.push(vector(name, &fixture));
+    let mut vectors: Vec<_> =
+        cases.iter().map(|(name, entries)| vector(*name, &logged(&good, entries))).collect();
+    for (name, steps) in crate::stages::ways() {
+        let model = good.subject();
+        let entries: Vec<_> = steps.iter().map(|step| crate::stages::stage(model, *step)).collect();
+        vectors.push(vector(format!("stages: {name}"), &logged(&good, &entries)));
     }
+    vectors.extend(drills());
+    vectors
+}
+
+/// Bundles of a policy that asks for a drill.
+fn drills() -> Vec<Vector> {
+    let plan = |change: Option<fn(&mut DrillReport)>| Plan { drill: change, ..crate::stages::drill_plan() };
+    let mut vectors = vec![
+        planned("a drill", &plan(None)),
+        planned("a late last byte", &plan(Some(|report| report.last_byte_ms = 101))),
+        planned("a byte after", &plan(Some(|report| report.bytes_after = 1))),
+        planned("few streams", &plan(Some(|report| report.streams = 99))),
+        planned("a drill of another model", &plan(Some(|report| report.model = Digest([1; 32])))),
+        planned("a later drill", &plan(Some(|report| report.at = at(90_001).unwrap()))),
+    ];
+    let mut without = make(&plan(None)).unwrap();
+    without.contents.drill = None;
+    vectors.push(vector("without the drill", &without));
     vectors
 }
 

@@ -55,7 +55,7 @@ fn decided(format: &str) -> (Vec<String>, Decision) {
         .collect();
     let ids = sign_offs.iter().map(|sign_off| sign_off.id.clone()).collect();
     let (stage, now) = (Stage::Limited, at(20).unwrap());
-    let case = Case { subject, stage, now, scope: Vec::new(), evidence: Vec::new(), sign_offs };
+    let case = Case { subject, stage, now, scope: Vec::new(), evidence: Vec::new(), sign_offs, drill: None };
     (ids, decide(&policy, &case).unwrap())
 }
 

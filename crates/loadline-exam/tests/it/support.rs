@@ -1,7 +1,23 @@
 //! What several tests need.
 
+use loadline_core::digest::canonical_json;
 use loadline_exam::fixture::{Fixture, Plan, change, make};
-use loadline_exam::{Anchor, Report, Status, StepName, verify};
+use loadline_exam::{Anchor, Entry, Report, Status, StepName, verify};
+
+/// The same bundle with more entries in its log.
+pub fn logged(good: &Fixture, entries: &[Entry]) -> Fixture {
+    let mut fixture = good.clone();
+    for entry in entries {
+        fixture.log.add(entry).unwrap();
+    }
+    fixture.contents.entries = fixture.log.proved().unwrap();
+    let mut consistency: serde_json::Value = serde_json::from_slice(&fixture.contents.consistency).unwrap();
+    let size = consistency["checkpoint"]["size"].as_u64().unwrap();
+    consistency["checkpoint_to_last"] =
+        serde_json::json!(fixture.log.consistency(size, fixture.log.size()).unwrap());
+    fixture.contents.consistency = canonical_json(&consistency).unwrap();
+    fixture
+}
 
 /// Verifies a fixture with its root pinned, at a moment at which it holds.
 pub fn check(fixture: &Fixture) -> Report {

@@ -16,6 +16,7 @@ ORDER = [
     r"exam/attestation\.json",
     r"exam/test-result\.json",
     r"sign-offs/[1-9]\d*\.json",
+    r"drill\.json",
     r"decision\.json",
     r"license\.json",
     r"svr\.json",

@@ -228,7 +228,7 @@ class Envelope:
         return self.content
 
 
-ROLES = ["root", "authority", "examiner", "standing", "red_team", "external_auditor", "scientist"]
+ROLES = ["root", "authority", "examiner", "standing", "stop", "red_team", "external_auditor", "scientist"]
 
 
 class Root:

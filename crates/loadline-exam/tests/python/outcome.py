@@ -121,6 +121,43 @@ def sign_off_outcomes(check, rules, stage, now):
     return found
 
 
+DRILL = "answer_ms asked at bytes_after cut format gate kept_ms last_byte_median_ms last_byte_ms license lifted model name order"
+STAGES = "internal red_team external_audit academic limited general weights_released".split()
+
+
+def read_drill(check):
+    """The report of the drill says what its log entry says, and a holder of the role `stop` signed it."""
+    entries, part = check.all("drill"), check.parts.get("drill.json")
+    need(len(entries) == (part is not None), "a drill without its entry, or the other way")
+    check.drill = None
+    if part is None:
+        return
+    need("drill" in check.rules, "a drill that the policy does not ask for")
+    index, entry = entries[0]
+    root, envelope = check.in_force(index), Envelope(part, "application/vnd.loadline.drill+json")
+    signed = envelope.holds(root.keys, (1, root.role("stop")[1]))
+    value = fields(signed, f"{DRILL} program stage streams target".split(), ["upstream_alive"])
+    need(value["format"] == "loadline-drill/1" and value["streams"] <= value["asked"], "the drill's report")
+    need(value["last_byte_median_ms"] <= value["last_byte_ms"], "the drill's median")
+    need(envelope.digest == entry["drill"], "another drill is logged")
+    names = "at bytes_after gate last_byte_ms model streams".split()
+    need(all(value[name] == entry[name] for name in names), "the log says something else of the drill")
+    need(check.license_at is None or index < check.license_at, "a drill that was logged after the licence")
+    check.drill = value
+
+
+def drill_outcome(check, stage, now):
+    """Where the policy asks for a drill at this stage."""
+    rule, drill = check.rules.get("drill"), check.drill
+    if rule is None or stage == STAGES[-1] or STAGES.index(stage) < STAGES.index(rule["from"]):
+        return []
+    if drill is None or drill["model"] != check.model_digest or not 0 <= now - moment(drill["at"]) <= rule["max_age_days"] * DAY:
+        return [("drill", "undetermined", True)]
+    if drill["bytes_after"] or drill["last_byte_ms"] > rule["last_byte_ms"]:
+        return [("drill", "deny", True)]
+    return [("drill", "allow" if drill["streams"] >= rule["streams"] else "undetermined", True)]
+
+
 def check_decision(check):
     """The outcome of every rule is as the decision says, and so is the whole; its words are not made again."""
     decision = read_json(check.parts["decision.json"])
@@ -139,6 +176,7 @@ def check_decision(check):
         found.append(("evidence", "undetermined", True))
     if not stages:
         found.append(("stage", "deny", True))
+    found += drill_outcome(check, decision["stage"], now)
     found += [evidence_outcome(check, test, given, now) for test, given in asked(check, light)]
     signed = stages[0]["light_sign_off" if light else "sign_off"] if stages else []
     found += sign_off_outcomes(check, signed, decision["stage"], now)

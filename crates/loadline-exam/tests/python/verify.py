@@ -40,8 +40,12 @@ ENTRY_FIELDS = {
     "revoke": (["license", "reason", "at"], []),
     "suspend": (["license", "reason", "at"], []),
     "reinstate": (["license", "reason", "at"], []),
+    "stage": (["model", "from", "to", "reason", "transition", "at"], ["license"]),
+    "drill": (["drill", "gate", "model", "streams", "last_byte_ms", "bytes_after", "at"], []),
 }
-DIGESTS = "digest policy secret_hash model nonce compute exam attestation license".split()
+DIGESTS = "digest policy secret_hash model nonce compute exam attestation license transition drill".split()
+STAGES = "internal red_team external_audit academic limited general weights_released".split()
+CLOSED = ("draft", "suspended", "withdrawn")
 
 
 def read_entry(data):
@@ -56,7 +60,9 @@ def read_entry(data):
             raw(value)
         elif name == "at":
             moment(value)
-        elif name in ("registration", "commitment", "start", "attempt", "previous", "resumes") or (
+        elif name in ("from", "to"):
+            need(value in STAGES or value in CLOSED, f"`{name}`")
+        elif name in ("registration commitment start attempt previous resumes streams last_byte_ms bytes_after").split() or (
             name == "version" and entry["kind"] == "root"
         ):
             number(value)
@@ -101,7 +107,7 @@ class Check:
         self.rules = fields(
             read_json(self.parts["policy.json"]),
             "format name version purpose identity max_age_days blocks_from valid_days survey_days stages tests".split(),
-            ["assurance", "scope", "attempts"],
+            ["assurance", "scope", "attempts", "drill"],
         )
         need(self.rules["format"] == "loadline-policy/1", "`format`")
         self.policy_digest = named(self.parts["policy.json"])
@@ -208,7 +214,19 @@ class Check:
             need(moment(entry["at"]) >= moment(self.start["at"]), "`resume` before the start")
         need(self.finish.get("resumes", len(self.all("resume"))) == len(self.all("resume")), "`resumes`")
         need(moment(self.start["at"]) <= moment(self.finish["at"]), "it ends before it begins")
+        self.stages()
         self.order_of_license()
+
+    def stages(self):
+        """Each goes on where the one before ended."""
+        self.stands, since = "draft", 0
+        for _, entry in self.all("stage"):
+            need(entry["model"] == self.model_digest, "the stage of another model")
+            need(entry["from"] == self.stands and moment(entry["at"]) >= since, "a stage that does not go on")
+            need(self.stands not in ("weights_released", "withdrawn") and entry["to"] != self.stands, "no such way")
+            up = entry["to"] in STAGES and (self.stands in CLOSED or STAGES.index(entry["to"]) > STAGES.index(self.stands))
+            need(up == ("license" in entry), "a promotion names a licence, and nothing else does")
+            self.stands, since = entry["to"], moment(entry["at"])
 
     def attempts(self, starts, shown):
         start, at, seen, commitments, secrets = self.start, self.start_at, set(), set(), set()
@@ -372,6 +390,7 @@ class Check:
                 self.signed_off.append((envelope.signers[0], moment(value["at"]), value))
 
     def decision(self):
+        outcome.read_drill(self)
         self.decided = outcome.check_decision(self)
 
     def license(self):
@@ -409,6 +428,9 @@ class Check:
             if state != "revoke":
                 state = entry["kind"]
         need(state in (None, "reinstate"), f"the log says {state}")
+        if self.license_at is not None and self.all("stage"):
+            stage, stands = self.license_entry["stage"], self.stands
+            need(stands in STAGES and STAGES.index(stage) <= STAGES.index(stands), f"the model stands at {stands}")
         if given is None:
             return
         value, envelope = outcome.read_standing(given, self)

@@ -94,7 +94,7 @@ impl World {
             root_expires: self.root_expires,
             standing: fresh,
             suspended: Default::default(),
-            stops: Arc::new(Stops { targets: self.stops.clone(), last: None }),
+            stops: Arc::new(Stops { targets: self.stops.clone(), ..Stops::default() }),
             default_output_tokens: 50,
             config: Digest([0; 32]),
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use loadline_gate::caller::Caller;
 use loadline_gate::ledger::{Ending, StopError, StopTarget};
+use loadline_policy::policy::Stage;
 use loadline_testkit::endpoint::{FakeEndpoint, Fault};
 
 use crate::support::{ASK, Make, Reply, Rig, STREAM, chunk, open_stream, post, rest};
@@ -50,6 +51,30 @@ fn each_target_stops_what_it_names_and_no_more() {
     let rig = streaming();
     order(&rig, &StopTarget::License(rig.license)).unwrap();
     assert_eq!(rig.chat(ASK).code(), "stopped");
+}
+
+#[test]
+fn a_stop_of_public_weights_says_that_it_is_this_gate_only() {
+    let rig = Rig::make(Make { stage: Stage::WeightsReleased, marks: None, ..Make::default() });
+    assert_eq!(rig.chat(ASK).status, 200);
+    order(&rig, &StopTarget::Model("m".to_owned())).unwrap();
+    let reply = rig.chat(ASK);
+    assert_eq!((reply.status, reply.code().as_str()), (403, "stopped"));
+    let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, "this model is stopped at this gate; its weights are public");
+    let snapshot = rig.gate.snapshot();
+    let covered = |target| {
+        let (models, known) = snapshot.covered(&target);
+        (models.iter().map(|served| served.name.to_string()).collect::<Vec<_>>(), known)
+    };
+    let both = vec!["c".to_owned(), "m".to_owned()];
+    assert_eq!(covered(StopTarget::All), (both.clone(), true));
+    assert_eq!(covered(StopTarget::License(rig.license)), (both, true));
+    assert_eq!(covered(StopTarget::Model("m".to_owned())), (vec!["m".to_owned()], true));
+    assert_eq!(covered(StopTarget::Key("alice".to_owned())), (Vec::new(), true));
+    for target in [StopTarget::Key("m".to_owned()), StopTarget::Model("alice".to_owned())] {
+        assert_eq!(covered(target), (Vec::new(), false));
+    }
 }
 
 #[test]

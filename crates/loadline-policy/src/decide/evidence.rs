@@ -75,6 +75,29 @@ pub struct SignOff {
     pub at: Instant,
 }
 
+/// A stop that was tried out, as its signed report and the log say. What is in it was measured by who held the stop
+/// key; that the model was the one that answered is the gate's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    /// By which reasons name it.
+    pub id: String,
+    /// Payload digest of the report.
+    pub report: Digest,
+    /// Its place in the log.
+    pub log_index: u64,
+    /// Of which model.
+    pub model: Digest,
+    /// Streams that were under way when the order was given.
+    pub streams: u64,
+    /// From the order to the last byte of any stream, in milliseconds, rounded up.
+    pub last_byte_ms: u64,
+    /// Bytes that came after the gate's answer.
+    pub bytes_after: u64,
+    /// When.
+    pub at: Instant,
+}
+
 /// Everything besides the policy that a decision depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,4 +114,7 @@ pub struct Case {
     pub evidence: Vec<Evidence>,
     /// The signatures.
     pub sign_offs: Vec<SignOff>,
+    /// The newest drill of the model, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Drill>,
 }

@@ -3,11 +3,13 @@
 //! Pure and exact. A verdict uses the unfavourable bound of an interval, never its middle. What is missing, stale,
 //! of another model or of another policy is undetermined, which closes the gate as a deny does.
 
+mod drilled;
 mod evidence;
 mod signatures;
 mod tests_of;
 
-pub use evidence::{Asked, Case, Evidence, SignOff};
+pub use evidence::{Asked, Case, Drill, Evidence, SignOff};
+pub use signatures::{Place, places};
 pub use tests_of::is_decided;
 
 use loadline_core::Digest;
@@ -151,8 +153,9 @@ pub fn decide(policy: &Policy, case: &Case) -> Result<Decision, serde_json::Erro
         reasons.push(Reason::new("stage", Outcome::Deny, text));
     }
     let too_many = case.evidence.len().max(case.sign_offs.len()) > MOST_PIECES;
-    let none = Case { evidence: Vec::new(), sign_offs: Vec::new(), scope: Vec::new(), ..*case };
+    let none = Case { evidence: Vec::new(), sign_offs: Vec::new(), scope: Vec::new(), drill: None, ..*case };
     let case = if too_many { &none } else { case };
+    reasons.extend(drilled::reason(policy, case));
     reasons.extend(tests_of::reasons(policy, digest, case, path));
     let needed = rule.map_or(&[][..], |rule| match path {
         Path::Full => &rule.sign_off,
@@ -214,6 +217,7 @@ fn pieces(case: &Case) -> Option<Reason> {
         return Some(Reason::new("evidence", Outcome::Undetermined, text));
     }
     let mut ids: Vec<&str> = case.evidence.iter().map(|e| e.id.as_str()).collect();
+    ids.extend(case.drill.iter().map(|drill| drill.id.as_str()));
     ids.extend(case.sign_offs.iter().map(|s| s.id.as_str()));
     ids.sort_unstable();
     let twice = ids.windows(2).find(|pair| pair[0] == pair[1])?;

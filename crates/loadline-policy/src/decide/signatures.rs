@@ -42,6 +42,42 @@ pub(super) fn count(rules: &[SignOffRule], policy: &Policy, digest: Digest, case
     Signed { reasons, roles }
 }
 
+/// What one rule got of the signatures under one document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The role.
+    pub role: Role,
+    /// How many signed in it.
+    pub found: u64,
+    /// How many must.
+    pub needed: u64,
+}
+
+/// Counts signers of one document, each with the roles it holds, as [`super::decide`] counts sign-offs: a key counts
+/// for one role, and keys are given to roles so that as many rules as possible are met.
+pub fn places(rules: &[SignOffRule], signers: &[(String, Vec<Role>)]) -> Vec<Place> {
+    let signed = signers.iter().flat_map(|(signer, roles)| {
+        roles.iter().map(|role| SignOff {
+            id: String::new(),
+            signer: signer.clone(),
+            role: *role,
+            approves: true,
+            stage: crate::policy::Stage::Internal,
+            subject: Digest([0; 32]),
+            policy: Digest([0; 32]),
+            at: crate::instant::Instant::EPOCH,
+        })
+    });
+    let signed: Vec<SignOff> = signed.collect();
+    let assigned = assign(rules, &signed.iter().collect::<Vec<_>>());
+    let place = |(rule, ids): (&SignOffRule, Vec<String>)| Place {
+        role: rule.role,
+        found: u64::try_from(ids.len()).unwrap_or(u64::MAX),
+        needed: rule.needed,
+    };
+    rules.iter().zip(assigned).map(place).collect()
+}
+
 /// For this model, stage and policy; neither from the future nor too old.
 fn counts(sign_off: &SignOff, policy: &Policy, digest: Digest, case: &Case) -> bool {
     let fresh = sign_off.at <= case.now

@@ -33,6 +33,13 @@ pub(super) fn document(root: &Reader<'_, '_>, policy: &Policy) {
         let message = format!("{} days is after the licence ends", policy.survey_days);
         root.problem("survey_days", message, format!("at most {}", policy.valid_days));
     }
+    if let Some(drill) = &policy.drill
+        && !policy.stages.iter().any(|rule| drill.applies(rule.stage))
+    {
+        let hint =
+            "name the first stage of this policy that asks for a drill; public weights cannot be stopped";
+        root.problem("drill", format!("no stage asks for it from `{}` on", drill.from), hint);
+    }
     stages(root, policy);
     levels(root, &policy.assurance);
 }
@@ -144,6 +151,13 @@ fn passable(reader: &Reader<'_, '_>, policy: &Policy, test: &Test, key: &str) {
 
 /// One stage.
 pub(super) fn stage(reader: &Reader<'_, '_>, rule: &StageRule) {
+    if rule.stage == Stage::WeightsReleased && rule.min_days.is_some() {
+        reader.problem(
+            "min_days",
+            "means nothing at this stage",
+            "leave it out: nothing follows public weights",
+        );
+    }
     match (rule.stage, &rule.marks) {
         (Stage::WeightsReleased, Some(_)) => {
             let hint =

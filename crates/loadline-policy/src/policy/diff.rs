@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Marks, Policy, Requirement, SignOffRule, StageRule, Test};
+use super::{DrillRule, Marks, Policy, Requirement, SignOffRule, StageRule, Test};
 use crate::names::{Named as _, names};
 
 names! {
@@ -61,6 +61,7 @@ pub fn diff(before: &Policy, after: &Policy) -> Vec<Change> {
     c.ordered("valid_days", before.valid_days, after.valid_days, Effect::Weaker);
     c.ordered("survey_days", before.survey_days, after.survey_days, Effect::Weaker);
     c.set("assurance", &before.assurance, &after.assurance, Effect::Other);
+    c.drill(before.drill.as_ref(), after.drill.as_ref());
     for test in &before.tests {
         let path = format!("test.{}", test.id);
         match after.tests.iter().find(|other| other.id == test.id) {
@@ -153,10 +154,26 @@ impl Changes {
         self.ordered(&at("light"), before.light, after.light, Effect::Stronger);
     }
 
+    fn drill(&mut self, before: Option<&DrillRule>, after: Option<&DrillRule>) {
+        match (before, after) {
+            (Some(a), Some(b)) => {
+                self.ordered("drill.from", a.from, b.from, Effect::Weaker);
+                self.ordered("drill.max_age_days", a.max_age_days, b.max_age_days, Effect::Weaker);
+                self.ordered("drill.last_byte_ms", a.last_byte_ms, b.last_byte_ms, Effect::Weaker);
+                self.ordered("drill.streams", a.streams, b.streams, Effect::Stronger);
+            }
+            (Some(_), None) => self.push("drill".to_owned(), Some("asked".into()), None, Effect::Weaker),
+            (None, Some(_)) => self.push("drill".to_owned(), None, Some("asked".into()), Effect::Stronger),
+            (None, None) => {}
+        }
+    }
+
     fn stage(&mut self, before: &StageRule, after: &StageRule) {
         let path = format!("stage.{}", before.stage);
         self.sign_offs(&format!("{path}.sign_off"), &before.sign_off, &after.sign_off);
         self.sign_offs(&format!("{path}.light_sign_off"), &before.light_sign_off, &after.light_sign_off);
+        let days = |rule: &StageRule| rule.min_days.unwrap_or(0);
+        self.ordered(&format!("{path}.min_days"), days(before), days(after), Effect::Stronger);
         if let (Some(a), Some(b)) = (&before.marks, &after.marks) {
             self.marks(&format!("{path}.marks"), a, b);
         }

@@ -17,6 +17,13 @@ pub fn explain(policy: &Policy) -> String {
     for words in rules(policy) {
         line(words);
     }
+    if let Some(drill) = &policy.drill {
+        line(format!(
+            "From stage {} on: a stop was tried out within {} days on a gate that served the model, with at least {} \
+             streams; the last byte came at most {} ms after the order, and none after the answer.",
+            drill.from, drill.max_age_days, drill.streams, drill.last_byte_ms
+        ));
+    }
     for test in &policy.tests {
         line(required(policy, test));
     }
@@ -103,7 +110,8 @@ fn stage(rule: &StageRule) -> String {
         }
         None => "no limits".to_owned(),
     };
-    format!("Stage {}: signed by {signed}; {marks}.", rule.stage)
+    let least = rule.min_days.map(|days| format!("; at least {days} days before the next"));
+    format!("Stage {}: signed by {signed}; {marks}{}.", rule.stage, least.unwrap_or_default())
 }
 
 fn signers(rules: &[SignOffRule]) -> String {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "toml")]
 use crate::document::Problems;
-use crate::names::names;
+use crate::names::{Named as _, names};
 
 /// Version of the policy's format.
 pub const POLICY_FORMAT: &str = "loadline-policy/1";
@@ -58,6 +58,90 @@ names! {
         General = "general",
         /// The weights are public. Nobody can take that back.
         WeightsReleased = "weights_released",
+    }
+}
+
+names! {
+    /// Where a model stands: at a stage, or at none.
+    ModelStage {
+        /// At none yet.
+        Draft = "draft",
+        /// Its developer only.
+        Internal = "internal",
+        /// People who attack it.
+        RedTeam = "red_team",
+        /// External auditors.
+        ExternalAudit = "external_audit",
+        /// Scientists under terms.
+        Academic = "academic",
+        /// A limited public.
+        Limited = "limited",
+        /// Everybody.
+        General = "general",
+        /// The weights are public. Nothing follows: no stop reaches them.
+        WeightsReleased = "weights_released",
+        /// Closed for now.
+        Suspended = "suspended",
+        /// Closed for ever.
+        Withdrawn = "withdrawn",
+    }
+}
+
+/// Which way a model goes from one stage to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Opened further, to this stage: a decision about it and the signatures of its rule are needed.
+    Promotion(Stage),
+    /// Opened less, or closed: one signer is enough.
+    Demotion,
+}
+
+/// Why a model does not go from one stage to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// Nothing follows this stage.
+    #[error("nothing follows `{0}`")]
+    Final(ModelStage),
+    /// It is there already.
+    #[error("it is at `{0}` already")]
+    Same(ModelStage),
+}
+
+impl ModelStage {
+    /// The stage that it is at, if it is at one.
+    pub fn stage(self) -> Option<Stage> {
+        Stage::ALL.iter().copied().find(|stage| stage.name() == self.name())
+    }
+
+    /// Whether a model that stands here is open as far as a licence for this stage says.
+    pub fn carries(self, licensed: Stage) -> bool {
+        self.stage().is_some_and(|stage| licensed <= stage)
+    }
+
+    /// What it is to go from here to there.
+    ///
+    /// # Errors
+    /// When nothing follows this stage, or it is the same.
+    pub fn step(self, to: Self) -> Result<Step, StepError> {
+        if matches!(self, Self::WeightsReleased | Self::Withdrawn) {
+            return Err(StepError::Final(self));
+        }
+        if self == to {
+            return Err(StepError::Same(to));
+        }
+        // `None` is less than every stage: a suspended model that opens again is promoted.
+        match to.stage() {
+            Some(stage) if to.stage() > self.stage() => Ok(Step::Promotion(stage)),
+            _ => Ok(Step::Demotion),
+        }
+    }
+}
+
+impl From<Stage> for ModelStage {
+    fn from(stage: Stage) -> Self {
+        let named = Self::ALL.iter().copied().find(|other| other.name() == stage.name());
+        // Each stage has its namesake: a test holds the two lists together.
+        named.unwrap_or(Self::Draft)
     }
 }
 
@@ -137,6 +221,27 @@ pub struct Marks {
     pub log: LogMode,
 }
 
+/// That stopping was tried out, on a gate that serves the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrillRule {
+    /// From which stage on. Never asked once weights are public: no stop reaches them.
+    pub from: Stage,
+    /// Oldest drill that counts, in days.
+    pub max_age_days: u64,
+    /// The longest time from the order to the last byte of any stream, in milliseconds.
+    pub last_byte_ms: u64,
+    /// The fewest streams that were under way.
+    pub streams: u64,
+}
+
+impl DrillRule {
+    /// Whether it is asked at a stage.
+    pub fn applies(&self, stage: Stage) -> bool {
+        stage >= self.from && stage != Stage::WeightsReleased
+    }
+}
+
 /// A stage, who must sign for it, and its marks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,6 +252,9 @@ pub struct StageRule {
     pub sign_off: Vec<SignOffRule>,
     /// Who must sign on the light path.
     pub light_sign_off: Vec<SignOffRule>,
+    /// How many days a model must have been at this stage before it is promoted from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_days: Option<u64>,
     /// Its limits; absent for released weights, which nobody can limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marks: Option<Marks>,
@@ -180,6 +288,9 @@ pub struct Policy {
     pub survey_days: u64,
     /// Assurance levels that a licence may claim.
     pub assurance: Vec<String>,
+    /// Whether and how stopping must have been tried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillRule>,
     /// What must be shown.
     pub tests: Vec<Test>,
     /// The stages, in order.

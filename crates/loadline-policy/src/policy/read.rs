@@ -3,8 +3,8 @@
 use loadline_core::model::Basis;
 
 use super::{
-    Attempts, Form, IntervalMethod, Marks, POLICY_FORMAT, Policy, Requirement, ScopeRule, SignOffRule,
-    Source, Stage, StageRule, Test, Which, check,
+    Attempts, DrillRule, Form, IntervalMethod, Marks, POLICY_FORMAT, Policy, Requirement, ScopeRule,
+    SignOffRule, Source, Stage, StageRule, Test, Which, check,
 };
 use crate::basis::BasisName;
 use crate::decimal::Decimal;
@@ -36,6 +36,7 @@ pub fn parse(text: &str) -> Result<Policy, Problems> {
             valid_days: root.count("valid_days", 1, MOST_DAYS),
             survey_days: root.count("survey_days", 1, MOST_DAYS),
             assurance: root.texts("assurance"),
+            drill: root.table_if("drill").map(|table| drill(&table)),
             tests: tests.iter().map(test).collect(),
             stages: stages.iter().map(stage).collect(),
         };
@@ -52,6 +53,15 @@ pub fn parse(text: &str) -> Result<Policy, Problems> {
 
 fn attempts(reader: &Reader<'_, '_>) -> Attempts {
     Attempts { most: reader.count("most", 1, 100), corrected: reader.flag("corrected") }
+}
+
+fn drill(reader: &Reader<'_, '_>) -> DrillRule {
+    DrillRule {
+        from: reader.choice("from"),
+        max_age_days: reader.count("max_age_days", 1, MOST_DAYS),
+        last_byte_ms: reader.count("last_byte_ms", 1, 600_000),
+        streams: reader.count("streams", 1, 10_000),
+    }
 }
 
 fn nothing_in_scope() -> ScopeRule {
@@ -138,6 +148,7 @@ fn stage(reader: &Reader<'_, '_>) -> StageRule {
         stage: reader.choice::<Stage>("name"),
         sign_off: sign_offs(reader, "sign_off"),
         light_sign_off: sign_offs(reader, "light_sign_off"),
+        min_days: reader.count_if("min_days", 1, MOST_DAYS),
         marks: reader.table_if("marks").map(|table| marks(&table)),
     }
 }

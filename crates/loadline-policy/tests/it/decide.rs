@@ -184,6 +184,68 @@ fn each_rule_alone_closes_the_gate_and_says_why() {
 }
 
 #[test]
+fn a_drill_that_is_asked_for_is_judged() {
+    use loadline_policy::decide::Drill;
+    use loadline_policy::policy::DrillRule;
+    let drill = Drill {
+        id: "drill-0a".to_owned(),
+        report: digest("report"),
+        log_index: 5,
+        model: digest("model"),
+        streams: 100,
+        last_byte_ms: 40,
+        bytes_after: 0,
+        at: at("2026-11-20T00:00:00Z"),
+    };
+    let rule = DrillRule { from: Stage::General, max_age_days: 30, last_byte_ms: 50, streams: 100 };
+    let with = |change: &dyn Fn(&mut Drill)| {
+        decided(|case, policy| {
+            policy.drill = Some(rule.clone());
+            *case = good_case(policy, case.stage);
+            let mut drill = drill.clone();
+            change(&mut drill);
+            case.drill = Some(drill);
+        })
+    };
+    assert_eq!(with(&|_| {}).outcome, Outcome::Allow);
+    let reason = with(&|_| {}).reasons.into_iter().find(|reason| reason.rule == "drill").unwrap();
+    assert_eq!((reason.found.as_deref(), reason.required.as_deref()), (Some("40 ms"), Some("at most 50 ms")));
+    for (change, outcome, says) in [
+        (
+            &(|drill: &mut Drill| drill.last_byte_ms = 51) as &dyn Fn(&mut Drill),
+            Outcome::Deny,
+            "51 ms after the order",
+        ),
+        (&|drill| drill.bytes_after = 1, Outcome::Deny, "1 bytes came after"),
+        (&|drill| drill.streams = 99, Outcome::Undetermined, "99 streams were under way"),
+        (&|drill| drill.model = digest("other"), Outcome::Undetermined, "of another model"),
+        (&|drill| drill.at = at("2026-10-24T11:59:59Z"), Outcome::Undetermined, "more than 30 days ago"),
+        (&|drill| drill.at = at("2026-11-23T12:00:01Z"), Outcome::Undetermined, "later than the decision"),
+    ] {
+        let decision = with(change);
+        let reason = against(&decision);
+        assert_eq!((decision.outcome, reason.rule.as_str()), (outcome, "drill"), "{says}");
+        assert!(reason.text.contains(says), "{}", reason.text);
+    }
+    let none = decided(|case, policy| {
+        policy.drill = Some(rule.clone());
+        *case = good_case(policy, case.stage);
+    });
+    assert_eq!(
+        (none.outcome, against(&none).text.as_str()),
+        (Outcome::Undetermined, "no stop of this model was tried out")
+    );
+    // Not asked before its stage, nor where no stop helps.
+    for stage in [Stage::Internal, Stage::WeightsReleased] {
+        let decision = decided(|case, policy| {
+            policy.drill = Some(rule.clone());
+            *case = good_case(policy, stage);
+        });
+        assert!(decision.reasons.iter().all(|reason| reason.rule != "drill"), "{stage}");
+    }
+}
+
+#[test]
 fn a_lesser_failure_is_disclosed_and_does_not_stop() {
     let decision = decided(|case, _| case.evidence[2].successes = 0);
     assert_eq!(decision.outcome, Outcome::Allow);

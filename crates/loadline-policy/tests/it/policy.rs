@@ -186,3 +186,67 @@ fn explained_in_plain_words() {
     }
     assert_eq!(Severity::ALL.len(), 4);
 }
+
+const DRILL: &str =
+    "[drill]\nfrom = \"general\"\nmax_age_days = 30\nlast_byte_ms = 100\nstreams = 50\n[scope]";
+
+#[test]
+fn a_drill_and_the_least_time_at_a_stage_are_rules_like_others() {
+    let with = |text: &str| policy::parse(&SMALL.replacen("[scope]", text, 1));
+    let drilled = with(DRILL).unwrap();
+    let plain = policy::parse(SMALL).unwrap();
+    assert_ne!(drilled.digest().unwrap(), plain.digest().unwrap());
+    let words = policy::explain(&drilled);
+    assert!(
+        words.contains("From stage general on: a stop was tried out within 30 days")
+            && words.contains("at least 50 streams; the last byte came at most 100 ms after the order"),
+        "{words}"
+    );
+    assert_eq!(effect("[scope]", DRILL), ("drill".to_owned(), Effect::Stronger));
+    let changed = |from: &str, to: &str| {
+        let changes = policy::diff(&drilled, &with(&DRILL.replacen(from, to, 1)).unwrap());
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(changed("= 100", "= 200"), ["drill.last_byte_ms: 100 -> 200 (weaker)"]);
+    assert_eq!(changed("= 30", "= 10"), ["drill.max_age_days: 30 -> 10 (stronger)"]);
+    assert_eq!(changed("= 50", "= 60"), ["drill.streams: 50 -> 60 (stronger)"]);
+    assert_eq!(changed("\"general\"", "\"internal\""), ["drill.from: general -> internal (stronger)"]);
+    for (from, to, says) in [
+        ("general", "weights_released", "`drill`: no stage asks for it from `weights_released` on"),
+        ("last_byte_ms = 100\n", "", "`drill.last_byte_ms`"),
+        ("= 100", "= 0", "expected a whole number from 1 to 600000"),
+        ("streams", "stream", "`drill.stream`"),
+    ] {
+        let said = said(with(&DRILL.replacen(from, to, 1))).join("\n");
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    let least = SMALL.replacen("name = \"internal\"", "name = \"internal\"\nmin_days = 14", 1);
+    let least = policy::parse(&least).unwrap();
+    assert_eq!(least.stages[0].min_days, Some(14));
+    assert!(policy::explain(&least).contains("at least 14 days before the next"));
+    let changes = policy::diff(&plain, &least);
+    assert_eq!(changes[0].to_string(), "stage.internal.min_days: 0 -> 14 (stronger)");
+}
+
+#[test]
+fn a_model_goes_between_stages_and_nothing_follows_the_last() {
+    use loadline_policy::Named as _;
+    use loadline_policy::policy::{ModelStage, Stage, Step, StepError};
+    for stage in Stage::ALL {
+        assert_eq!(ModelStage::from(*stage).stage(), Some(*stage));
+        assert!(ModelStage::from(*stage).carries(*stage) && !ModelStage::Suspended.carries(*stage));
+    }
+    assert!(ModelStage::General.carries(Stage::Limited) && !ModelStage::Limited.carries(Stage::General));
+    let (draft, limited, closed) = (ModelStage::Draft, ModelStage::Limited, ModelStage::Suspended);
+    assert_eq!(draft.step(limited), Ok(Step::Promotion(Stage::Limited)));
+    assert_eq!(closed.step(limited), Ok(Step::Promotion(Stage::Limited)));
+    for (from, to) in [(limited, draft), (limited, closed), (limited, ModelStage::Internal), (closed, draft)]
+    {
+        assert_eq!(from.step(to), Ok(Step::Demotion), "{from} {to}");
+    }
+    assert_eq!(limited.step(ModelStage::Withdrawn), Ok(Step::Demotion));
+    assert_eq!(limited.step(limited), Err(StepError::Same(limited)));
+    for last in [ModelStage::Withdrawn, ModelStage::WeightsReleased] {
+        assert_eq!(last.step(draft), Err(StepError::Final(last)));
+    }
+}

@@ -174,5 +174,6 @@ pub fn good_case(policy: &Policy, stage: Stage) -> Case {
         scope: policy.scope.laws.iter().map(|law| verdict(law, &ledger)).collect(),
         evidence: policy.tests.iter().map(|test| evidence(policy, test, best(test))).collect(),
         sign_offs: sign_offs.collect(),
+        drill: None,
     }
 }

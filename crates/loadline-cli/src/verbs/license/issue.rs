@@ -1,6 +1,7 @@
 //! Deciding and issuing.
 
 use loadline_core::Digest;
+use loadline_core::untrusted::one_line;
 use loadline_policy::policy::Stage;
 use serde_json::json;
 
@@ -8,11 +9,14 @@ use super::{Issue, Renew, TermsArgs};
 use crate::authority::exams::{self, Sitting};
 use crate::authority::licenses::{self, Issued, Terms};
 use crate::authority::office::Office;
-use crate::authority::{finish, folder, signing};
+use crate::authority::{finish, folder, signing, standing};
 use crate::decided;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
+
+/// How long a standing counts that is signed with a licence.
+const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What is asked for.
 struct Wish<'a> {
@@ -65,7 +69,8 @@ fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: 
     };
     let issued = licenses::issue(&mut office, &sitting, wish.stage, &terms)?;
     tell(&issued, &office, ui);
-    if issued.decided.license.is_some() {
+    if let Some(license) = issued.decided.license {
+        held(&office, license, ui);
         office.publish(ui)?;
     }
     let decision = &issued.decided.decision;
@@ -89,6 +94,22 @@ fn go(mut office: Office, wish: &Wish<'_>, older: Option<(Digest, Digest)>, ui: 
         ),
     });
     Ok(decided::exit(decision.outcome))
+}
+
+/// A licence that opens its model further than it stands open is in a standing before anybody can hand it out.
+fn held(office: &Office, license: Digest, ui: &Ui) {
+    let Some(held) = office.history.standing().remove(&license) else { return };
+    ui.warning(format_args!(
+        "no gate serves it yet: {}; `loadline stage propose` opens the model",
+        one_line(&held.reason, 200)
+    ));
+    match standing::issue(office, LEASE) {
+        Ok(standing) => ui.status("Signed", format_args!("standing of epoch {}", standing.epoch)),
+        Err(failure) => ui.warning(format_args!(
+            "{}: hand the licence out after the next `loadline standing issue` only",
+            failure.message
+        )),
+    }
 }
 
 /// Puts sign-offs that were sent among the authority's, after checking them.

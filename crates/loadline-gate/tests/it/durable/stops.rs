@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use loadline_core::Instant;
-use loadline_evidence::disk::Disk;
+use loadline_evidence::disk::{Disk, RealDisk};
 use loadline_gate::ledger::{StopError, StopStore, StopTarget};
-use loadline_gate::stops::{Action, FileStops, MAX_AGE_S, ORDER_FORMAT, ORDER_TYPE, StopOrder};
+use loadline_gate::stops::{Action, FileStops, MAX_AGE_S, ORDER_FORMAT, ORDER_TYPE, STOPS, StopOrder};
 use loadline_trust::root::ROOT_FORMAT;
 use loadline_trust::{Envelope, Role, RoleKeys, Root, SecretKey};
 
@@ -192,4 +192,36 @@ fn a_file_that_is_not_whole_lets_nothing_be_served() {
         let opened = FileStops::open(Arc::new(disk.clone()), Path::new("state"), GATE, root());
         assert!(opened.is_err(), "{length}");
     }
+}
+
+/// The file's bytes, which are these. A new file is made with `LOADLINE_BLESS=1`; an old one is never changed.
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = format!("{}/tests/golden/v1/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("LOADLINE_BLESS").is_some() && !Path::new(&path).exists() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let stored = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert_eq!(String::from_utf8_lossy(bytes), String::from_utf8_lossy(&stored), "{name}");
+    stored
+}
+
+#[test]
+fn orders_and_their_file_are_read_for_ever() {
+    let (folder, other, [ann, ben, cid]) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), holders());
+    let open = |dir: &Path| FileStops::open(Arc::new(RealDisk), dir, GATE, root()).unwrap();
+    let store = open(folder.path());
+    let stop = order(Action::Stop, model("m"), None, 0);
+    let stored = golden("stop-order.json", &signed(&stop, &[&ben]));
+    block_on(store.order(stored.into(), at(1))).unwrap();
+    give(&store, &order(Action::Stop, StopTarget::Key("0a1b2c3d4e5f".to_owned()), None, 2), &[&cid], 2)
+        .unwrap();
+    let start = order(Action::Start, model("m"), store.stops().last, 3);
+    give(&store, &start, &[&ann, &cid], 3).unwrap();
+    let stored = golden(STOPS, &std::fs::read(folder.path().join(STOPS)).unwrap());
+    std::fs::write(other.path().join(STOPS), stored).unwrap();
+    let read = open(other.path());
+    assert_eq!(read.stops(), store.stops());
+    assert_eq!(read.stops().targets, [StopTarget::Key("0a1b2c3d4e5f".to_owned())].into());
+    assert_eq!((read.terms().gate.as_str(), read.terms().start_needs), (GATE, 2));
 }

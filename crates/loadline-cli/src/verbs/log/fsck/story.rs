@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loadline_core::Digest;
 use loadline_core::untrusted::one_line;
+use loadline_core::{Digest, Instant};
 use loadline_exam::Entry;
-use loadline_exam::entry::{Commitment, Finish, Registration, StandingChange, Start, exam_id};
+use loadline_exam::entry::{
+    Commitment, Finish, LicenseEntry, Registration, StageEntry, StandingChange, Start, exam_id,
+};
+use loadline_policy::policy::{ModelStage, Stage, Step};
 use loadline_tlog::{Checkpoint, Hash, Note};
 
 /// An exam as far as it was read.
@@ -15,6 +18,14 @@ struct Examined {
     commitment: u64,
     resumes: u64,
     ended: bool,
+}
+
+/// A licence that was issued.
+#[derive(Clone, Copy, Debug)]
+struct Licensed {
+    model: Digest,
+    stage: Stage,
+    revoked: bool,
 }
 
 /// Reads the entries in order and keeps the first thing that is wrong. Its memory grows with the number of exams.
@@ -33,8 +44,10 @@ pub struct Story {
     exams: BTreeMap<Digest, Examined>,
     /// The state that each start says it follows.
     witnessed: Vec<(u64, Hash)>,
-    /// Licences, and whether each is revoked.
-    licenses: BTreeMap<Digest, bool>,
+    licenses: BTreeMap<Digest, Licensed>,
+    /// Where each model stands, and since when.
+    stages: BTreeMap<Digest, (ModelStage, Instant)>,
+    drills: BTreeSet<Digest>,
     wrong: Option<String>,
 }
 
@@ -103,11 +116,16 @@ impl Story {
                 None => Err("no such exam began".to_owned()),
             },
             Entry::Finish(finish) => self.finish(&finish),
-            Entry::License(license) => match self.licenses.insert(license.license, false) {
-                None => Ok(()),
-                Some(_) => Err("this licence was issued before".to_owned()),
-            },
-            Entry::Revoke(change) => self.standing(&change).map(|revoked| *revoked = true),
+            Entry::License(LicenseEntry { license, model, stage, .. }) => {
+                match self.licenses.insert(license, Licensed { model, stage, revoked: false }) {
+                    None => Ok(()),
+                    Some(_) => Err("this licence was issued before".to_owned()),
+                }
+            }
+            Entry::Stage(stage) => self.stage(&stage),
+            Entry::Drill(drill) if self.drills.insert(drill.drill) => Ok(()),
+            Entry::Drill(_) => Err("this drill was logged before".to_owned()),
+            Entry::Revoke(change) => self.standing(&change).map(|license| license.revoked = true),
             Entry::Suspend(change) | Entry::Reinstate(change) => self.standing(&change).map(drop),
         }
     }
@@ -195,20 +213,48 @@ impl Story {
         }
     }
 
-    fn standing(&mut self, change: &StandingChange) -> Result<&mut bool, String> {
+    fn standing(&mut self, change: &StandingChange) -> Result<&mut Licensed, String> {
         match self.licenses.get_mut(&change.license) {
             None => Err("no such licence was issued".to_owned()),
-            Some(true) => Err("the licence is revoked, which is for ever".to_owned()),
-            Some(revoked) => Ok(revoked),
+            Some(Licensed { revoked: true, .. }) => {
+                Err("the licence is revoked, which is for ever".to_owned())
+            }
+            Some(license) => Ok(license),
+        }
+    }
+
+    fn stage(&mut self, entry: &StageEntry) -> Result<(), String> {
+        if !self.registrations.values().any(|registration| registration.model == entry.model) {
+            return Err("no such model was registered".to_owned());
+        }
+        let known = self.stages.insert(entry.model, (entry.to, entry.at));
+        let stands = known.map_or(ModelStage::Draft, |(stage, _)| stage);
+        if entry.from != stands {
+            return Err(format!("it goes from `{}`, and the model stood at `{stands}`", entry.from));
+        }
+        if known.is_some_and(|(_, since)| entry.at < since) {
+            return Err("it is earlier than the model's step before".to_owned());
+        }
+        match (entry.from.step(entry.to).map_err(|error| error.to_string())?, entry.license) {
+            (Step::Demotion, None) => Ok(()),
+            (Step::Demotion, Some(_)) => Err("a demotion rests on no licence".to_owned()),
+            (Step::Promotion(_), None) => Err("a promotion without a licence".to_owned()),
+            (Step::Promotion(stage), Some(license)) => match self.licenses.get(&license) {
+                None => Err("no such licence was issued".to_owned()),
+                Some(Licensed { revoked: true, .. }) => Err("its licence is revoked".to_owned()),
+                Some(known) if (known.model, known.stage) != (entry.model, stage) => {
+                    Err("its licence is of another model or stage".to_owned())
+                }
+                Some(_) => Ok(()),
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use loadline_core::Instant;
     use loadline_core::model::Basis;
-    use loadline_exam::entry::{LicenseEntry, LogState, PolicyEntry, Resume, RootEntry};
+    use loadline_exam::entry::{DrillEntry, LogState, PolicyEntry, Resume, RootEntry};
     use loadline_tlog::{Algorithm, SignerKey};
 
     use super::*;
@@ -269,13 +315,78 @@ mod tests {
         StandingChange { license: digest("licence"), reason: "a reason".to_owned(), at: at() }
     }
 
+    fn stage(from: ModelStage, to: ModelStage, license: Option<&str>) -> Entry {
+        Entry::Stage(StageEntry {
+            model: digest("model"),
+            from,
+            to,
+            license: license.map(digest),
+            reason: "a reason".to_owned(),
+            transition: digest("transition"),
+            at: at(),
+        })
+    }
+
+    fn drill() -> Entry {
+        Entry::Drill(DrillEntry {
+            drill: digest("drill"),
+            gate: "gate.example".to_owned(),
+            model: digest("model"),
+            streams: 100,
+            last_byte_ms: 12,
+            bytes_after: 0,
+            at: at(),
+        })
+    }
+
+    #[test]
+    fn a_model_goes_from_stage_to_stage_and_each_lie_about_it_is_named() {
+        use ModelStage::{Draft, Internal, Limited, Suspended, Withdrawn};
+        let licence = Some("licence");
+        let mut good = honest();
+        good.truncate(11);
+        good.extend([
+            stage(Draft, Internal, licence),
+            drill(),
+            stage(Internal, Suspended, None),
+            stage(Suspended, Internal, licence),
+            stage(Internal, Withdrawn, None),
+        ]);
+        assert_eq!(read(&good).wrong(), None);
+        let cases: Vec<(usize, Entry, &str)> = vec![
+            (10, stage(Draft, Internal, licence), "no such licence"),
+            (11, stage(Internal, Suspended, None), "the model stood at `draft`"),
+            (11, stage(Draft, Internal, None), "a promotion without a licence"),
+            (11, stage(Draft, Limited, licence), "another model or stage"),
+            (12, stage(Internal, Internal, None), "already"),
+            (13, stage(Internal, Suspended, licence), "rests on no licence"),
+            (13, drill(), "this drill was logged before"),
+            (3, stage(Draft, Suspended, None), "no such model"),
+        ];
+        for (place, lie, says) in cases {
+            let mut entries = good.clone();
+            entries[place] = lie;
+            let story = read(&entries);
+            let wrong = story.wrong().unwrap_or_default();
+            assert!(
+                wrong.starts_with(&format!("entry {place} (")) && wrong.contains(says),
+                "{says}: {wrong}"
+            );
+        }
+        good.push(stage(Withdrawn, Internal, licence));
+        assert!(read(&good).wrong().unwrap().contains("nothing follows `withdrawn`"));
+        let mut revoked = honest();
+        revoked.insert(14, stage(Draft, Internal, licence));
+        assert!(read(&revoked).wrong().unwrap().contains("its licence is revoked"));
+    }
+
     /// Two attempts, the second with a licence that is suspended, reinstated and revoked.
     fn honest() -> Vec<Entry> {
         let (first, second) = (start(3, 2, 1, None), start(6, 5, 2, Some(4)));
         let license = LicenseEntry {
             license: digest("licence"),
             model: digest("model"),
-            stage: loadline_policy::policy::Stage::Internal,
+            stage: Stage::Internal,
             at: at(),
         };
         vec![

@@ -1,0 +1,446 @@
+//! `loadline stop` as an operator meets it: the real binary, a real gate, an upstream that never ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use loadline_testkit::endpoint::{Ask, FakeEndpoint, Fault};
+use serde_json::{Value, json};
+
+use crate::licensed::{Bench, POLICY};
+use crate::support::{LOADLINE, Said};
+
+/// A policy whose marks let many streams through, and whose leases are longer than any test.
+fn policy() -> String {
+    POLICY
+        .replace("requests_per_minute = 60", "requests_per_minute = 100000")
+        .replace("tokens_per_day = 1000", "tokens_per_day = 1000000000")
+        .replace("context_tokens = 1000", "context_tokens = 100000")
+        .replace("lease_s = 60", "lease_s = 86400")
+}
+
+/// An authority whose stop keys `stop` and `ben` must both sign to start again, a licence, and a gate that serves it.
+pub struct Site {
+    pub bench: Rc<Bench>,
+    /// Digest of the licence for `internal`.
+    pub license: String,
+    endpoint: FakeEndpoint,
+    public: u16,
+    admin: u16,
+    caller: String,
+    gate: Option<Child>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let bench = Bench::with(&policy(), "--also red_team --also stop");
+        bench.examined("fake/ability=0.95");
+        let issued = bench.ok("license issue --stage internal --json").json_lines().remove(0);
+        let license = issued["license"].as_str().unwrap().to_owned();
+        bench.ok("key new ben -o ben.age --work 10");
+        bench.ok("key rotate stop --key ben.pub.json --keep --threshold 2 --authority authority --work 10");
+        bench.ok("standing issue --lease 24h");
+        let endless =
+            |ask: &Ask| (ask.body["stream"] == true).then(|| Fault::Endless(Duration::from_millis(5)));
+        let endpoint = FakeEndpoint::builder().fault(endless).start();
+        let made = bench.sandbox.run("gate key new keys.json --subject ada --role public").ok();
+        let (public, admin, caller) = (free_port(), free_port(), made.stdout.trim().to_owned());
+        let shown = bench.sandbox.run("authority show --json").ok().json_lines().remove(0);
+        let (pin, name) = (shown["authority"].as_str().unwrap(), &license[7..]);
+        let url = endpoint.base_url();
+        bench.sandbox.write(
+            "gate.toml",
+            format!(
+                r#"format = "loadline-gate/1"
+name = "gate.example/audit"
+listen = "127.0.0.1:{public}"
+state = "state"
+keys = "keys.json"
+audit = "audit"
+[authority]
+roots = "authority/root"
+pin = "{pin}"
+standing = "authority/standing.json"
+every_s = 1
+[admin]
+listen = "127.0.0.1:{admin}"
+key_env = "OPERATOR_KEY"
+[limits]
+header_ms = 600000
+[stages]
+internal = ["public"]
+[[upstream]]
+name = "up"
+url = "{url}"
+[[model]]
+name = "small"
+upstream = "up"
+license = "authority/licenses/{name}/license.json"
+"#
+            ),
+        );
+        let bench = Rc::new(bench);
+        let mut site = Self { bench, license, endpoint, public, admin, caller, gate: None };
+        site.begin();
+        site
+    }
+
+    /// Starts the gate, and waits until both doors are open.
+    pub fn begin(&mut self) {
+        let mut command =
+            self.bench.sandbox.command(LOADLINE, ["gate", "serve", "gate.toml", "--threads", "2"]);
+        command.env("OPERATOR_KEY", "operator").stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut gate = command.spawn().unwrap();
+        let mut lines = BufReader::new(gate.stderr.take().unwrap());
+        let mut said = String::new();
+        while said.matches("Listening").count() < 2 {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
+        }
+        // Nobody reads the rest; a pipe that is full must not stop the gate.
+        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+        self.gate = Some(gate);
+        // The standing is looked for once the doors are open.
+        self.until("a standing", |site| !site.get("/ready").contains("holds no standing"));
+    }
+
+    /// Kills the gate: nothing in it gets to run any more.
+    pub fn end(&mut self) {
+        if let Some(mut gate) = self.gate.take() {
+            let _ = gate.kill();
+            let _ = gate.wait();
+        }
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !holds(self) {
+            assert!(std::time::Instant::now() < deadline, "never came: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        text
+    }
+
+    /// A connection to the gate.
+    pub fn connect(&self) -> BufReader<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.public)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        BufReader::new(stream)
+    }
+
+    /// Sends a request on a connection; gives the head.
+    pub fn send(&self, connection: &mut BufReader<TcpStream>, streaming: bool) -> String {
+        let body = json!({
+            "model": "small", "stream": streaming, "max_tokens": 100,
+            "messages": [{ "role": "user", "content": "hello" }],
+        })
+        .to_string();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+            self.caller,
+            body.len()
+        );
+        connection.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(connection.read_line(&mut head).unwrap() > 0, "{head}");
+        }
+        head
+    }
+
+    /// Asks on a connection that stays open: the status, and the code of a refusal.
+    pub fn ask(&self, connection: &mut BufReader<TcpStream>) -> (u16, String) {
+        let head = self.send(connection, false);
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap()];
+        connection.read_exact(&mut body).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), code)
+    }
+
+    pub fn asked(&self) -> (u16, String) {
+        self.ask(&mut self.connect())
+    }
+
+    fn door(&self) -> String {
+        format!("--gate http://127.0.0.1:{}", self.admin)
+    }
+
+    /// `loadline stop …` at this gate.
+    pub fn stop(&self, words: &str) -> Said {
+        let line = format!("stop {words} {}", self.door());
+        if words.contains("--key") { self.bench.run(&line) } else { self.bench.sandbox.run(&line) }
+    }
+
+    fn drill(&self, words: &str) -> Said {
+        let line = format!(
+            "stop drill small --key authority/keys/stop.age {} --serve http://127.0.0.1:{} --passphrase-file pass {words}",
+            self.door(),
+            self.public
+        );
+        let mut command: Command = self.bench.sandbox.command(LOADLINE, line.split_whitespace());
+        let output = command.env("LOADLINE_CALLER_KEY", &self.caller).output().unwrap();
+        self.bench.sandbox.said(output)
+    }
+}
+
+/// What still comes of a stream.
+pub fn rest(stream: &mut BufReader<TcpStream>) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\r\n0\r\n") && stream.read_line(&mut text).unwrap_or(0) > 0 {}
+    text
+}
+
+const STOP: &str = "small --key authority/keys/stop.age";
+
+#[test]
+fn one_stops_and_two_start_again() {
+    let mut site = Site::new();
+    let mut warm = site.connect();
+    assert_eq!(site.ask(&mut warm).0, 200);
+    // Somebody without a stop key.
+    let wrong = site.stop("small --key authority/keys/authority.age");
+    assert_eq!(wrong.code, 30, "{}", wrong.text());
+    assert!(
+        wrong.stderr.contains("the gate does not follow the order") && wrong.stderr.contains("role `stop`")
+    );
+    let elsewhere = site.stop(&format!("{STOP} --name other.example"));
+    assert_eq!(elsewhere.code, 30, "{}", elsewhere.text());
+    assert!(elsewhere.stderr.contains("the order is for the gate `other.example`"), "{}", elsewhere.text());
+    for ambiguous in ["all", "0a1b2c3d4e5f"] {
+        let said = site.stop(&format!("{ambiguous} --key authority/keys/stop.age"));
+        assert_eq!(said.code, 2, "{}", said.text());
+        assert!(said.stderr.contains("could be") && said.stderr.contains("`model:"), "{}", said.text());
+    }
+    assert_eq!(site.ask(&mut warm).0, 200);
+    // A stream under way is cut, and what is said of it is what the gate did.
+    let mut stream = site.connect();
+    assert!(site.send(&mut stream, true).starts_with("HTTP/1.1 200"));
+    let stopped = site.stop(&format!("{STOP} --json --reason leak")).ok();
+    let said = stopped.json_lines().remove(0);
+    assert_eq!((&said["cut"], &said["known"]), (&json!(1), &json!(true)), "{said}");
+    assert_eq!(said["covers"][0]["license"], json!(site.license));
+    assert!(
+        stopped.stderr.contains("Stopped model `small` at `gate.example/audit`, on its disk in"),
+        "{}",
+        stopped.text()
+    );
+    let rest = rest(&mut stream);
+    assert!(rest.contains("\"stopped\""), "{rest}");
+    assert_eq!(site.ask(&mut warm), (403, "stopped".to_owned()));
+    // A slip in the name does not look like a stop.
+    let unknown = site.stop("model:smal --key authority/keys/stop.age");
+    assert_eq!(unknown.code, 2, "{}", unknown.text());
+    assert!(
+        unknown.stderr.contains("knows no model `smal`: nothing that it serves is stopped"),
+        "{}",
+        unknown.text()
+    );
+    assert_eq!(site.stop("show").ok().stdout, "model `smal`\nmodel `small`\n");
+    site.end();
+    site.begin();
+    assert_eq!(site.asked(), (403, "stopped".to_owned()), "a restart does not start it again");
+    lifted_by_two(&site);
+}
+
+/// One signature is too few; two, from two files, are enough, once.
+fn lifted_by_two(site: &Site) {
+    let proposed = site.stop("lift small --key authority/keys/stop.age -o lift.json").ok();
+    assert!(proposed.stderr.contains("1 of 2 signed; nothing has changed yet"), "{}", proposed.text());
+    let few = site.stop("bring lift.json");
+    assert_eq!(few.code, 30, "{}", few.text());
+    assert!(few.stderr.contains("1 of the role `stop` signed; 2 must"), "{}", few.text());
+    let sign = |words: &str| site.bench.run(&format!("stop sign lift.json {words}"));
+    let twice = sign("--key authority/keys/stop.age -o twice.json");
+    assert_eq!(twice.code, 2, "{}", twice.text());
+    assert!(twice.stderr.contains("each holder signs once"), "{}", twice.text());
+    sign("--key authority/keys/red-team.age -o red.json").ok();
+    let wrong = site.stop("bring red.json");
+    assert_eq!(wrong.code, 30, "{}", wrong.text());
+    assert!(
+        wrong.stderr.contains("key `red-team` signed and does not hold the role `stop`"),
+        "{}",
+        wrong.text()
+    );
+    sign("--key ben.age -o ben.json").ok();
+    assert_eq!(site.asked().0, 403);
+    let lifted = site.stop("bring lift.json ben.json").ok();
+    assert!(lifted.stderr.contains("Lifted model `small`"), "{}", lifted.text());
+    assert!(lifted.stderr.contains("stopped besides: model `smal`"), "{}", lifted.text());
+    assert_eq!(site.asked().0, 200);
+    let again = site.stop("bring lift.json ben.json");
+    assert_eq!(again.code, 30, "{}", again.text());
+    assert!(again.stderr.contains("another state of this gate"), "{}", again.text());
+    let nothing = site.stop("lift small --key authority/keys/stop.age");
+    assert_eq!(nothing.code, 2, "{}", nothing.text());
+}
+
+#[test]
+fn an_order_that_nobody_takes_is_kept_and_brought_later() {
+    let mut site = Site::new();
+    site.end();
+    let silent = site.stop(&format!("{STOP} --name gate.example/audit --patience 1s -o kept.json"));
+    assert_eq!(silent.code, 50, "{}", silent.text());
+    assert!(silent.stderr.contains("NOTHING IS STOPPED") && silent.stderr.contains("loadline stop bring"));
+    let nameless = site.stop(&format!("{STOP} --patience 1s"));
+    assert_eq!(nameless.code, 50, "{}", nameless.text());
+    assert!(nameless.stderr.contains("NOTHING IS STOPPED") && nameless.stderr.contains("--name"));
+    let silent = site.stop("bring kept.json --patience 1s");
+    assert_eq!(silent.code, 50, "{}", silent.text());
+    site.begin();
+    assert_eq!(site.asked().0, 200);
+    site.stop("bring kept.json").ok();
+    assert_eq!(site.asked(), (403, "stopped".to_owned()));
+    let replayed = site.stop("bring kept.json");
+    assert_eq!(replayed.code, 30, "{}", replayed.text());
+    assert!(replayed.stderr.contains("this order was followed already"), "{}", replayed.text());
+}
+
+#[test]
+fn a_stop_while_the_gate_restarts_waits_for_it() {
+    let mut site = Site::new();
+    site.end();
+    let line = format!("stop {STOP} {} --patience 60s --passphrase-file pass", site.door());
+    let waiting = site.bench.sandbox.start(&line);
+    site.begin();
+    let said = site.bench.sandbox.said(waiting.wait_with_output().unwrap()).ok();
+    assert!(said.stderr.contains("Stopped model `small`"), "{}", said.text());
+    assert_eq!(site.asked(), (403, "stopped".to_owned()));
+    let far = site.bench.run(&format!("stop {STOP} --gate http://gate.example.org"));
+    assert_eq!(far.code, 2, "{}", far.text());
+    assert!(far.stderr.contains("plain HTTP to another machine"), "{}", far.text());
+}
+
+#[test]
+fn a_drill_measures_a_stop_and_the_authority_logs_it() {
+    let site = Site::new();
+    let few = site.drill("--streams 5");
+    assert_eq!(few.code, 2, "{}", few.text());
+    assert!(few.stderr.contains("starting again takes 2 stop keys, and 1 are given"), "{}", few.text());
+    let drill = "--streams 20 --last-byte-ms 60000 --lift-key ben.age --json";
+    let drilled = site.drill(drill).ok();
+    let said = drilled.json_lines().remove(0);
+    let report = &said["report"];
+    assert_eq!((&report["streams"], &report["asked"], &report["cut"]), (&json!(20), &json!(20), &json!(20)));
+    assert_eq!((&report["bytes_after"], &report["lifted"]), (&json!(0), &json!(true)), "{report}");
+    assert_eq!((&report["license"], &report["stage"]), (&json!(site.license), &json!("internal")));
+    assert!(report["last_byte_ms"].as_u64() >= report["last_byte_median_ms"].as_u64());
+    assert_eq!(site.asked().0, 200, "it was started again");
+    site.endpoint.wait_until(|counters| counters.streams == 0);
+    let logged = site.bench.ok("stop drill --log drill.json");
+    assert!(logged.stderr.contains("Logged drill sha256:"), "{}", logged.text());
+    let entry = site.bench.log().into_iter().find(|entry| entry["kind"] == "drill").unwrap();
+    assert_eq!((&entry["drill"], &entry["last_byte_ms"]), (&said["digest"], &report["last_byte_ms"]));
+    site.bench.sandbox.run("log fsck authority").ok();
+    let twice = site.bench.run("stop drill --log drill.json");
+    assert_eq!(twice.code, 2, "{}", twice.text());
+    let mut forged = std::fs::read(site.bench.sandbox.path("drill.json")).unwrap();
+    forged[40] ^= 1;
+    site.bench.sandbox.write("forged.json", forged);
+    let forged = site.bench.run("stop drill --log forged.json");
+    assert_eq!(forged.code, 30, "{}", forged.text());
+    let left = site.drill("--streams 5 --last-byte-ms 60000 --leave-stopped").ok();
+    assert!(left.stderr.contains("stays stopped"), "{}", left.text());
+    assert_eq!(site.asked(), (403, "stopped".to_owned()));
+}
+
+/// A gate that answers an order at once and goes on sending.
+fn slow_gate() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answered = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answered = Arc::clone(&answered);
+            std::thread::spawn(move || slow_answer(stream.unwrap(), &answered));
+        }
+    });
+    address
+}
+
+fn slow_answer(stream: TcpStream, answered: &AtomicBool) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut stream, mut head) = (stream, String::new());
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let length =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let target = json!({ "kind": "model", "name": "small" });
+    let json = |stream: &mut TcpStream, value: Value| {
+        let text = value.to_string();
+        let length = text.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}")
+            .unwrap();
+    };
+    if head.starts_with("GET /stops") {
+        json(&mut stream, json!({ "gate": "slow.example", "stopped": [], "last": null, "start_needs": 1 }));
+    } else if head.starts_with("POST /orders") {
+        let covered = json!({ "name": "small", "model": digest, "license": digest, "stage": "internal" });
+        let said = json!({
+            "gate": "slow.example", "known": true, "covers": [covered], "stopped": [target], "last": digest,
+            "cut": 3, "reset": 0, "kept_in_us": 900, "cut_in_us": 1000,
+        });
+        json(&mut stream, said);
+        answered.store(true, Ordering::SeqCst);
+    } else {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
+        let mut after = 0;
+        // What is sent after the answer is sent after it, however slow this machine is.
+        while after < 20 && stream.write_all(b"data: {}\n\n").is_ok() {
+            after += usize::from(answered.load(Ordering::SeqCst));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+#[test]
+fn a_drill_at_a_gate_that_goes_on_sending_fails_and_says_so() {
+    let bench = Bench::with(POLICY, "--also stop");
+    let address = slow_gate();
+    let line = format!(
+        "stop drill small --key authority/keys/stop.age --gate http://{address} --serve http://{address} --streams 3 \
+         --last-byte-ms 60000 --leave-stopped --json --passphrase-file pass"
+    );
+    let mut command = bench.sandbox.command(LOADLINE, line.split_whitespace());
+    let said = bench.sandbox.said(command.env("LOADLINE_CALLER_KEY", "llk_x").output().unwrap());
+    assert_eq!(said.code, 20, "{}", said.text());
+    let report = said.json_lines().remove(0);
+    assert!(report["report"]["bytes_after"].as_u64().unwrap() >= 3 * 19 * 10, "{report}");
+    assert!(report["wrong"].as_str().unwrap().contains("bytes came after the gate had answered"), "{report}");
+    assert!(said.stderr.contains("the drill failed"), "{}", said.text());
+    // The report says what was measured, and can be logged as it is.
+    bench.ok("stop drill --log drill.json");
+    assert_eq!(bench.log().last().unwrap()["bytes_after"], report["report"]["bytes_after"]);
+    let line = line.replace("LOADLINE_CALLER_KEY", "");
+    let keyless = bench.sandbox.run(&line);
+    assert_eq!(keyless.code, 2, "{}", keyless.text());
+    assert!(keyless.stderr.contains("LOADLINE_CALLER_KEY is not set"), "{}", keyless.text());
+}
