@@ -25,7 +25,7 @@ use super::subject::{now, stop_key};
 type Sender = SendRequest<Full<Bytes>>;
 
 /// A process that is ended with this program.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -34,7 +34,7 @@ impl Drop for Process {
     }
 }
 
-fn start(args: &[&str]) -> (Process, String) {
+pub fn start(args: &[&str]) -> (Process, String) {
     let program = std::env::current_exe().unwrap();
     let mut child = Command::new(program).args(args).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -44,13 +44,13 @@ fn start(args: &[&str]) -> (Process, String) {
 
 /// Where requests go: straight to the upstream, or through the gate.
 #[derive(Clone)]
-struct Target {
-    address: String,
-    key: String,
+pub struct Target {
+    pub address: String,
+    pub key: String,
 }
 
 impl Target {
-    async fn connect(&self) -> Sender {
+    pub async fn connect(&self) -> Sender {
         let stream = TcpStream::connect(&self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
@@ -58,7 +58,7 @@ impl Target {
         sender
     }
 
-    fn request(&self, method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
         Request::builder()
             .method(method)
             .uri(path)
@@ -69,7 +69,7 @@ impl Target {
             .unwrap()
     }
 
-    async fn send(&self, sender: &mut Sender, body: &str) -> Response<Incoming> {
+    pub async fn send(&self, sender: &mut Sender, body: &str) -> Response<Incoming> {
         sender.ready().await.unwrap();
         sender.send_request(self.request("POST", "/v1/chat/completions", body)).await.unwrap()
     }
@@ -86,7 +86,7 @@ impl Target {
 
 const PROMPT: &str = r#""messages":[{"role":"user","content":"How many legs do seven spiders and two ants have together?"}],"max_tokens":64"#;
 
-fn ask(latency_ms: u64) -> String {
+pub fn ask(latency_ms: u64) -> String {
     format!(r#"{{"model":"m",{PROMPT},"mock":{{"latency_ms":{latency_ms}}}}}"#)
 }
 
@@ -288,6 +288,21 @@ async fn leaving(direct: &Target, gate: &Target) {
     );
 }
 
+/// A signed order to stop.
+pub fn order(target: StopTarget) -> String {
+    let order = StopOrder {
+        format: ORDER_FORMAT.to_owned(),
+        gate: "example.com/gate".to_owned(),
+        action: Action::Stop,
+        target,
+        previous: None,
+        issued: now(),
+        reason: "a drill".to_owned(),
+    };
+    let envelope = Envelope::sign_json(ORDER_TYPE, &order, &[&stop_key()]).unwrap();
+    String::from_utf8(envelope.to_bytes()).unwrap()
+}
+
 async fn stopping(direct: &Target, gate: &Target, admin: &Target, streams: usize) {
     let last_us = Arc::new(AtomicU64::new(0));
     let ended = Arc::new(AtomicU64::new(0));
@@ -315,18 +330,9 @@ async fn stopping(direct: &Target, gate: &Target, admin: &Target, streams: usize
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let order = StopOrder {
-        format: ORDER_FORMAT.to_owned(),
-        gate: "example.com/gate".to_owned(),
-        action: Action::Stop,
-        target: StopTarget::Model("m".to_owned()),
-        previous: None,
-        issued: now(),
-        reason: "a drill".to_owned(),
-    };
-    let envelope = Envelope::sign_json(ORDER_TYPE, &order, &[&stop_key()]).unwrap().to_bytes();
+    let envelope = order(StopTarget::Model("m".to_owned()));
     let mut sender = admin.connect().await;
-    let request = admin.request("POST", "/orders", &String::from_utf8(envelope).unwrap());
+    let request = admin.request("POST", "/orders", &envelope);
     let ordered_us = now_us();
     let response = sender.send_request(request).await.unwrap();
     let said = response.into_body().collect().await.unwrap().to_bytes();

@@ -9,6 +9,7 @@
     reason = "a measurement speaks and may panic"
 )]
 
+mod kills;
 mod load;
 mod mock;
 mod subject;
@@ -20,7 +21,8 @@ fn main() {
         ["mock"] => mock::run(),
         ["gate", folder, upstream] => subject::run(folder.as_ref(), upstream),
         ["run", folder] => load::run(folder.as_ref(), false),
+        ["kills", folder] => kills::run(folder.as_ref()),
         ["run", folder, "stop"] => load::run(folder.as_ref(), true),
-        _ => panic!("usage: bench run FOLDER [stop] (a folder on the disk to measure)"),
+        _ => panic!("usage: bench run FOLDER [stop] | kills FOLDER (a folder on the disk to measure)"),
     }
 }

@@ -28,8 +28,11 @@ fn random(buffer: &mut [u8]) -> std::io::Result<()> {
     std::fs::File::open("/dev/urandom")?.read_exact(buffer)
 }
 
-/// Serves, and prints its address, the operator's address and a caller's key.
-pub fn run(folder: &Path, upstream: &str) {
+/// The file of the caller's key.
+const CALLER: &str = "caller";
+
+/// Makes what the gate needs, once.
+fn found(folder: &Path, upstream: &str) {
     let authority = TestAuthority::new(now()).with(Role::Stop, stop_key());
     let mut marks = open_marks();
     (marks.lease_s, marks.tokens_per_day) = (86_400, Some(1 << 50));
@@ -79,8 +82,18 @@ upstream = "mock"
 license = "license.json"
 "#
     );
+    std::fs::write(folder.join(CALLER), key).unwrap();
+    std::fs::write(folder.join("gate.toml"), config).unwrap();
+}
+
+/// Serves, and prints its address, the operator's address and a caller's key. In a folder where one served before it
+/// goes on.
+pub fn run(folder: &Path, upstream: &str) {
     let path = folder.join("gate.toml");
-    std::fs::write(&path, config).unwrap();
+    if !path.exists() {
+        found(folder, upstream);
+    }
+    let key = std::fs::read_to_string(folder.join(CALLER)).unwrap();
     let outside = Outside {
         post: Arc::new(loadline_gate::post::Nowhere),
         log: None,
