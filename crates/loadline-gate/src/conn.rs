@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use loadline_core::Digest;
 #[cfg(target_os = "linux")]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,12 +33,54 @@ pub(crate) struct ConnState {
     moved: Notify,
     /// The socket, while it is open: killing must not wait until the connection's task gets its turn.
     socket: Mutex<Option<Arc<TcpStream>>>,
+    /// Whose answers went this way: their last bytes may wait in a buffer after they have ended.
+    answers: Mutex<Vec<Sent>>,
 }
+
+/// The newest answer to one key from one model on a connection.
+#[derive(Clone, Debug)]
+struct Sent {
+    key: Digest,
+    model: Arc<str>,
+    request: u64,
+}
+
+/// The most of them that are kept apart on one connection; beyond it their buffers are looked at, and what has left is
+/// forgotten.
+const MOST_SENT: usize = 64;
 
 impl ConnState {
     /// A request begins; its number.
     pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Bytes for this key, from this model, may go this way from now on.
+    pub(crate) fn answers(&self, key: Digest, model: &Arc<str>, request: u64) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sent) = answers.iter_mut().find(|sent| sent.key == key && sent.model == *model) {
+            sent.request = request;
+            return;
+        }
+        if answers.len() >= MOST_SENT && self.is_drained() {
+            let flushed = self.flushed.load(Ordering::Acquire);
+            answers.retain(|sent| sent.request > flushed);
+        }
+        answers.push(Sent { key, model: Arc::clone(model), request });
+    }
+
+    /// The newest answer that has ended, is forbidden, and of which bytes may still wait here. What has left is forgotten.
+    pub(crate) fn lingering(&self, forbidden: impl Fn(Digest, &str) -> bool) -> Option<u64> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.load(Ordering::Acquire);
+        let lingers = |sent: &&Sent| sent.request <= ended && forbidden(sent.key, &sent.model);
+        let newest = answers.iter().filter(lingers).map(|sent| sent.request).max()?;
+        let flushed = self.flushed.load(Ordering::Acquire);
+        if flushed < newest || !self.is_drained() {
+            return Some(newest);
+        }
+        answers.retain(|sent| sent.request > flushed);
+        None
     }
 
     /// The answer to a request has no more bytes.

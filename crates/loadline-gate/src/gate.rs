@@ -13,7 +13,7 @@ use loadline_core::Digest;
 use crate::clock::{Clock, Moment};
 use crate::config::{LimitsConfig, Loaded};
 use crate::door::Door;
-use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, Stops};
+use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, StopTarget, Stops};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
@@ -165,8 +165,8 @@ impl Gate {
             // For connections from now on; those that are open keep what they were made with.
             self.door.store(Some(Arc::new(door.clone())));
         }
-        let cut = self.sweep().await;
         drop(changing);
+        let cut = self.sweep().await;
         self.note(Event::Reloaded(config)).await;
         cut
     }
@@ -193,6 +193,13 @@ impl Gate {
             Err(error) => {
                 if matches!(error, StopError::Disk(_)) {
                     self.broken.store(true, Ordering::Release);
+                    // Nobody knows what the disk has: what is under way ends too.
+                    self.change(|snapshot| {
+                        let mut stops = Stops::clone(&self.base.stops.stops());
+                        stops.targets.insert(StopTarget::All);
+                        snapshot.stops = Arc::new(stops);
+                    })
+                    .await;
                 }
                 return Err(error);
             }
@@ -207,10 +214,9 @@ impl Gate {
 
     /// Is watched from now on. Only the first watcher counts.
     pub async fn watch(&self, watcher: Arc<Watcher>) {
-        let suspended = watcher.suspended();
         let _ = self.watcher.set(watcher);
-        if !suspended.is_empty() {
-            self.suspend(suspended).await;
+        if let Some(watcher) = self.watcher.get() {
+            self.suspend(|| watcher.suspended()).await;
         }
     }
 
@@ -220,8 +226,9 @@ impl Gate {
     }
 
     /// Serves these models no more, and every other one that nothing else forbids.
-    pub(crate) async fn suspend(&self, models: BTreeSet<Arc<str>>) -> Cut {
-        self.change(|snapshot| snapshot.suspended = Arc::new(models)).await
+    pub(crate) async fn suspend(&self, models: impl FnOnce() -> BTreeSet<Arc<str>>) -> Cut {
+        // Asked while the snapshot changes: the newest counts.
+        self.change(|snapshot| snapshot.suspended = Arc::new(models())).await
     }
 
     /// Cuts what time alone forbids: an expired key or licence, a lease that is over.
@@ -230,10 +237,12 @@ impl Gate {
     }
 
     async fn change(&self, change: impl FnOnce(&mut Snapshot)) -> Cut {
-        let _changing = self.changing.lock().await;
+        let changing = self.changing.lock().await;
         let mut next = Snapshot::clone(&self.snapshot());
         change(&mut next);
         self.snapshot.store(Arc::new(next));
+        // An order must not wait until what another one cuts has left.
+        drop(changing);
         self.sweep().await
     }
 

@@ -88,6 +88,7 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, mut ending: watch::Recei
     // A connection without it works too, slower.
     let _ = stream.set_nodelay(true);
     let state = Arc::new(ConnState::default());
+    let _open = gate.live.open(&state);
     let stream = CallerStream::new(stream, Arc::clone(&state), gate.limits.write);
     let Some(door) = gate.door.load_full() else {
         return speak(gate, stream, state, ending).await;

@@ -347,7 +347,7 @@ impl Watcher {
         drop(gate.base.audit.event(event));
         if let Some((scored, suspended)) = raised {
             if suspended {
-                gate.suspend(self.suspended()).await;
+                gate.suspend(|| self.suspended()).await;
             }
             let (watch_name, least) = (&watch.name, watch.least);
             let event =
@@ -411,7 +411,7 @@ impl Watcher {
             self.tracks().insert(name, before);
             return Err(error);
         }
-        gate.suspend(self.suspended()).await;
+        gate.suspend(|| self.suspended()).await;
         let event = Event::DriftCleared { watch: name.0, model: name.1 };
         drop(gate.base.audit.event(event));
         Ok(true)

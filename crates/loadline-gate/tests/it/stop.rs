@@ -145,6 +145,31 @@ fn nothing_that_waits_in_a_buffer_leaves_after_the_answer() {
     assert_eq!(read, at_the_answer);
 }
 
+/// An answer that has ended for the gate may still wait in its buffers for a caller who does not read.
+#[test]
+fn an_answer_that_has_ended_and_not_left_is_thrown_away_too() {
+    let whole = Fault::Raw {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: format!("{{\"text\":\"{}\"}}", "word ".repeat(100_000)),
+    };
+    let rig = Rig::make(Make { endpoint: FakeEndpoint::builder().script([Some(whole)]), ..Make::default() });
+    let stream = rig.connect();
+    socket2::SockRef::from(&stream).set_recv_buffer_size(2_048).unwrap();
+    (&stream).write_all(post("/v1/chat/completions", "x-api-key: alice-key\r\n", ASK).as_bytes()).unwrap();
+    crate::support::until("the whole answer", || rig.audit.entries().outcomes.len() == 1);
+    crate::support::until("its end", || rig.gate.under_way() == 0);
+    let waiting = || rustix::io::ioctl_fionread(&stream).unwrap();
+    crate::support::until("full buffers", || {
+        let before = waiting();
+        std::thread::sleep(Duration::from_millis(300));
+        before > 0 && before == waiting()
+    });
+    assert_eq!(order(&rig, &StopTarget::Key("alice".to_owned())).unwrap(), 1);
+    let at_the_answer = waiting();
+    assert_eq!(rest(&mut &stream).len() as u64, at_the_answer);
+}
+
 #[test]
 fn requests_that_wait_for_an_upstream_are_cut() {
     let rig =
@@ -160,9 +185,12 @@ fn requests_that_wait_for_an_upstream_are_cut() {
 
 #[test]
 fn an_order_that_cannot_be_kept_closes_the_gate() {
-    let rig = Rig::new();
+    let rig = streaming();
+    let mut under_way = open_stream(&rig, "alice-key", STREAM);
+    assert!(chunk(&mut under_way).is_some());
     rig.stops.fail(true);
     assert!(matches!(order(&rig, &StopTarget::Key("bob".to_owned())), Err(StopError::Disk(_))));
+    assert!(rest(&mut under_way).contains("stopped"), "what was under way ends");
     let reply = rig.chat(ASK);
     assert_eq!((reply.status, reply.code().as_str()), (503, "audit_unavailable"));
 }
