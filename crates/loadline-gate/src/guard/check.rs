@@ -8,7 +8,7 @@ use hyper::body::Body as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Action, Did, Guard, OnFailure, Side, text};
+use super::{Action, Did, Guard, OnFailure, Side, Texts, aside, text};
 use crate::gate::Gate;
 use crate::ledger::{Ending, Event, RequestId};
 use crate::refusal::{Code, Refusal};
@@ -40,9 +40,10 @@ pub(crate) fn note(gate: &Gate, request: RequestId, guard: &Guard, did: Did) {
 }
 
 /// Asks guards about texts, in their order.
-async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&str]) -> Result<(), Refusal> {
+async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: Texts) -> Result<(), Refusal> {
+    let texts = Arc::new(texts);
     for guard in guards {
-        let matched = guard.matches(texts, &*gate.base.dial, gate.now().passed_ms).await;
+        let matched = guard.matches(&texts, &*gate.base.dial, gate.now().passed_ms).await;
         match (matched, guard.action, guard.on_failure) {
             (Ok(false), _, _) => {}
             (Ok(true), Action::Flag | Action::Score, _) => note(gate, request, guard, Did::Flagged),
@@ -67,12 +68,17 @@ async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&
 /// # Errors
 /// The refusal of the first that does not let it pass.
 pub(crate) async fn input(gate: &Gate, served: &Served, id: RequestId, body: &Bytes) -> Result<(), Refusal> {
-    let texts = text::of_request(body);
-    if texts.tokens {
+    let whole = body.clone();
+    let texts = aside(body.len(), move || text::texts_of_request(&whole)).await.map_err(undone)?;
+    let Some(texts) = texts else {
         let message = "the prompt is given as numbers of tokens, and the guards of this model read text";
         return Err(Refusal::new(Code::GuardRefused, message));
-    }
-    pass(gate, id, &served.guards.input, &texts.views()).await
+    };
+    pass(gate, id, &served.guards.input, texts).await
+}
+
+fn undone(_: String) -> Refusal {
+    Refusal::new(Code::GuardFailed, "the guards of this model could not look at it")
 }
 
 /// Reads an answer to its end, and sends its texts through the guards of its model. `first` is what has come.
@@ -88,9 +94,12 @@ pub(crate) async fn output(
     let is_stream = answer.is_stream;
     let whole = answer.whole(gate.limits.response_bytes.min(MAX_ANSWER_BYTES)).await;
     let whole = whole.map_err(|(ending, refusal)| (ending, refusal, Bytes::new()))?;
-    let texts = text::of_answer(&whole, is_stream);
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    match pass(gate, id, &served.guards.output, &texts).await {
+    let looked_at = async {
+        let answer = whole.clone();
+        let texts = aside(answer.len(), move || text::texts_of_answer(&answer, is_stream)).await;
+        pass(gate, id, &served.guards.output, texts.map_err(undone)?).await
+    };
+    match looked_at.await {
         Ok(()) => Ok(whole),
         Err(refusal) => Err((Ending::GuardRefused, refusal, whole)),
     }

@@ -90,8 +90,8 @@ impl Watcher {
             let right = match texts {
                 None => None,
                 Some(texts) => {
-                    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-                    let matched = guard.matches(&texts, &*gate.base.dial, gate.now().passed_ms).await;
+                    let matched =
+                        guard.matches(&Arc::new(texts), &*gate.base.dial, gate.now().passed_ms).await;
                     matched.ok().map(|matched| !matched)
                 }
             };

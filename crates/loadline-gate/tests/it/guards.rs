@@ -75,15 +75,67 @@ fn a_request_that_matches_never_reaches_the_model_however_it_is_spelt() {
     assert_eq!(rig.chat(tool).code(), "guard_refused");
     let tokens = rig.ask("/v1/completions", "alice-key", r#"{"model":"m","prompt":[104,105]}"#);
     assert!(tokens.body.contains("numbers of tokens"), "{tokens:?}");
+    for prompt in ["[104.0,105.0]", "[1e2,98]", "[-1]"] {
+        let body = format!(r#"{{"model":"m","prompt":{prompt}}}"#);
+        let tokens = rig.ask("/v1/completions", "alice-key", &body);
+        assert!(tokens.body.contains("numbers of tokens"), "{tokens:?}");
+    }
+    let call = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"q\":\"a \\u0062omb\"}"}}]}]}"#;
+    assert_eq!(rig.chat(call).code(), "guard_refused");
     assert!(rig.endpoint.seen().is_empty());
+    let metrics = rig.gate.metrics.text(&rig.gate);
+    assert!(metrics.contains("loadline_gate_forwarded_total 0"), "{metrics}");
     assert_eq!(rig.chat(&ASK.replace("hello there", "a bombastic poem")).status, 200);
 
-    until("outcomes", || rig.audit.entries().outcomes.len() == 7);
+    until("outcomes", || rig.audit.entries().outcomes.len() == 11);
     let entries = rig.audit.entries();
     let refused: Vec<_> =
         entries.outcomes.values().filter(|outcome| outcome.ending == Ending::GuardRefused).collect();
-    assert!(refused.len() == 6 && refused.iter().all(|outcome| outcome.used.total() == 0), "{refused:?}");
-    assert_eq!(did(&rig), vec![("bombs".to_owned(), Side::Input, Did::Refused); 5]);
+    assert!(refused.len() == 10 && refused.iter().all(|outcome| outcome.used.total() == 0), "{refused:?}");
+    assert_eq!(did(&rig), vec![("bombs".to_owned(), Side::Input, Did::Refused); 6]);
+}
+
+/// What a model gives to a tool is all its own: no key and no word of it is the protocol's.
+#[test]
+fn what_a_model_gives_to_a_tool_is_looked_at_in_every_form() {
+    let input = |input: serde_json::Value| json!({ "type": "message", "content": [{ "type": "tool_use", "id": "forbidden", "name": "f", "input": input }] });
+    let arguments = |json: &str| {
+        let call = json!({ "id": "forbidden", "function": { "name": "f", "arguments": json } });
+        json!({ "choices": [{ "index": 0, "message": { "tool_calls": [call] } }] })
+    };
+    let answers = [
+        ("guard_refused", input(json!({ "id": "forbidden" }))),
+        ("guard_refused", input(json!({ "deep": [{ "type": "forbidden" }] }))),
+        ("guard_refused", input(json!({ "forbidden": 1 }))),
+        ("guard_refused", arguments(r#"{"q":"\u0066orbidden"}"#)),
+        ("guard_refused", arguments(r#"{"forbi\u0064den":1}"#)),
+        ("guard_refused", arguments(r#"{"q":"\u0066orbidden"#)),
+        ("", input(json!({ "id": "for", "bidden": "x" }))),
+        ("", arguments(r#"{"q":"\u0067orbidden"}"#)),
+    ];
+    let script: Vec<_> = answers.iter().map(|(_, answer)| Some(Fault::json(200, answer))).collect();
+    let rig = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().script(script),
+        tables: output("refuse"),
+        ..Make::default()
+    });
+    for (code, answer) in &answers {
+        assert_eq!(rig.chat(ASK).code(), *code, "{answer}");
+    }
+    // A stream, whose pieces end in the middle of an escape.
+    let event = |piece: &str| {
+        let delta = json!({ "tool_calls": [{ "index": 0, "function": { "arguments": piece } }] });
+        format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": delta }] }))
+    };
+    let body = [event(r#"{"q":"\u0066or\u00"#), event("62idden"), event("\"}")].concat() + "data: [DONE]\n\n";
+    let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
+    let stream = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().script([Some(Fault::Raw { status: 200, headers, body })]),
+        tables: output("refuse"),
+        ..Make::default()
+    });
+    let text = streamed(&stream);
+    assert!(text.contains("guard_refused") && !text.contains("idden"), "{text}");
 }
 
 #[test]

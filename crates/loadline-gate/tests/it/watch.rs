@@ -186,9 +186,9 @@ fn a_share_of_the_traffic_is_scored_by_a_guard_that_refuses_nothing() {
     until("an alarm", || watched.drifted() == 1);
     // It was to be told of, and no more.
     assert_eq!(rig.chat(ASK).status, 200);
-    let events = rig.audit.entries().events;
-    let rows = events.iter().filter(|event| matches!(event, Event::Watched { right: Some(_), .. })).count();
-    assert!(rows >= 23, "{rows}");
+    // A row follows its score.
+    let is_row = |event: &&Event| matches!(event, Event::Watched { right: Some(_), .. });
+    until("rows", || rig.audit.entries().events.iter().filter(is_row).count() >= 23);
     assert_eq!(watched.watcher.alarms(), 1);
     work.abort();
 }
