@@ -268,7 +268,11 @@ async fn begin(
     ticket.meter = Meter::new(is_stream(&head.headers));
     if !head.status.is_success() {
         let model = Arc::clone(&ticket.model);
-        return Err(error_of(&head, rest, &from, &model).await);
+        return Err(tokio::select! {
+            biased;
+            Ok(refusal) = &mut *cut => (Ending::Stopped, refusal),
+            failed = error_of(&head, rest, &from, &model) => failed,
+        });
     }
     let broken = || {
         let refusal =

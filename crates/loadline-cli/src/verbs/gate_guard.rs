@@ -119,7 +119,7 @@ pub fn list(guards: &[Arc<Guard>], ui: &Ui) -> Result<()> {
 
 /// Labelled texts.
 struct Texts {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Arc<loadline_gate::guard::Texts>>,
     digest: Digest,
 }
 

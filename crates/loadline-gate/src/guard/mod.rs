@@ -2,10 +2,13 @@
 //! on which texts, or that nobody has measured it.
 //!
 //! Read in this order: this file (what a guard is) → [`text`] (what is looked at) → [`check`] (a whole request or answer)
-//! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge).
+//! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge) → [`own`] (what the gate itself
+//! asks of a model, and how a stop cuts it). [`hold`] bounds the answers that wait.
 
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod hold;
+pub(crate) mod own;
 pub(crate) mod screen;
 mod text;
 
@@ -306,6 +309,14 @@ impl Guard {
     pub fn is_for(&self, model: &str, stage: Stage) -> bool {
         (self.models.is_empty() || self.models.iter().any(|name| name == model))
             && (self.stages.is_empty() || self.stages.contains(&stage))
+    }
+
+    /// The upstream that it asks, where it asks one.
+    pub(crate) fn asked(&self) -> Option<&Arc<Upstream>> {
+        match &self.decider {
+            Decider::Asks { upstream, .. } => Some(upstream),
+            Decider::Pattern(_) | Decider::MaxTokens(_) => None,
+        }
     }
 
     /// Whether it matches any of these texts. Patterns look at them in every form, the others once at all of them.
