@@ -54,6 +54,9 @@ pub struct Permit {
 /// Bytes of text for each token, when tokens are estimated.
 pub const BYTES_PER_TOKEN: u64 = 4;
 
+/// Whose the gate's own questions are among the requests under way: no key has this hash.
+pub(crate) const ITSELF: Digest = Digest([0; 32]);
+
 impl Snapshot {
     /// The caller behind a key that is given as its SHA-256.
     ///
@@ -115,6 +118,17 @@ impl Snapshot {
         self.stopped(&StopTarget::Model(served.name.to_string()), "this model is stopped")?;
         self.stopped(&StopTarget::License(served.license.digest), "the licence of this model is stopped")?;
         self.license_counts(served, now)
+    }
+
+    /// What forbids a request that is under way. What the gate itself asks is forbidden where its model is.
+    pub(crate) fn cuts(&self, hash: Digest, model: &str, now: Moment) -> Option<Refusal> {
+        if hash != ITSELF {
+            return self.forbids(hash, model, now).err();
+        }
+        match self.models.get(model) {
+            Some(served) => self.allows(served, now).err(),
+            None => Some(Refusal::new(Code::ModelUnknown, format!("`{model}` is not served any more"))),
+        }
     }
 
     fn stopped(&self, target: &StopTarget, message: &str) -> Result<(), Refusal> {

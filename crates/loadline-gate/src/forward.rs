@@ -101,7 +101,6 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         gate.base.audit.outcome(recorded, nothing(gate, Ending::Stopped, refusal.code.status()));
         return Err(refusal);
     }
-    gate.metrics.forwarded.inc();
     let intent = recorded.id;
     let Admitted { id, upstream, headers, body, ask, permit, now, live, mut cut, observed, .. } = admitted;
     observed.note(|report, passed| (report.intent, report.times.sent) = (Some(intent), Some(passed)));
@@ -132,6 +131,7 @@ pub(crate) async fn forward(gate: &Arc<Gate>, mut admitted: Admitted) -> Result<
         // What the guards took is time that the gate adds.
         ticket.observed.note(|report, passed| report.times.sent = Some(passed));
     }
+    gate.metrics.forwarded.inc();
     let body = ask.with_model(&body, &permit.served.upstream_model);
     let default_output_tokens = gate.limits.default_output_tokens;
     let outgoing = Outgoing { path: upstream, headers, body, request: id, at: now, default_output_tokens };
@@ -268,7 +268,11 @@ async fn begin(
     ticket.meter = Meter::new(is_stream(&head.headers));
     if !head.status.is_success() {
         let model = Arc::clone(&ticket.model);
-        return Err(error_of(&head, rest, &from, &model).await);
+        return Err(tokio::select! {
+            biased;
+            Ok(refusal) = &mut *cut => (Ending::Stopped, refusal),
+            failed = error_of(&head, rest, &from, &model) => failed,
+        });
     }
     let broken = || {
         let refusal =

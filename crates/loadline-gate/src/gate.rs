@@ -13,6 +13,7 @@ use loadline_core::Digest;
 use crate::clock::{Clock, Moment};
 use crate::config::{LimitsConfig, Loaded};
 use crate::door::Door;
+use crate::guard::hold::Budget;
 use crate::ledger::{Audit, Event, Quota, RequestId, StopError, StopStore, StopTarget, Stops};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -56,6 +57,8 @@ pub struct Gate {
     /// What watches the traffic, where anything does.
     watcher: OnceLock<Arc<Watcher>>,
     pub(crate) observing: Observing,
+    /// Answers that guards hold.
+    pub(crate) held: Budget,
     requests: AtomicU64,
     draining: AtomicBool,
     /// A stop could not be made durable, or the disk failed: nothing is served any more.
@@ -99,6 +102,7 @@ impl Gate {
             metrics: Metrics::default(),
             watcher: OnceLock::new(),
             observing: Observing::new(),
+            held: Budget::default(),
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -250,7 +254,7 @@ impl Gate {
     /// connection that takes too long is reset.
     async fn sweep(&self) -> Cut {
         let (snapshot, now) = (self.snapshot(), self.now());
-        let leaving = self.live.cut(|key, model| snapshot.forbids(key, model, now).err());
+        let leaving = self.live.cut(|key, model| snapshot.cuts(key, model, now));
         if leaving.is_empty() {
             return Cut::default();
         }

@@ -19,6 +19,7 @@ use zeroize::Zeroize as _;
 use crate::audit::subjects::read_small;
 use crate::audit::{AuditOpenError, Random};
 use crate::ledger::Limits;
+use crate::watch::ASKER;
 
 /// `format` of the file.
 pub const KEYS_FORMAT: &str = "loadline-gate-keys/1";
@@ -208,6 +209,10 @@ impl KeyFile {
             if !ids.insert(&key.id) || !hashes.insert(key.hash) {
                 return Err(form(format!("key `{}` is there twice", one_line(&key.id, 40))));
             }
+            if [&key.id, &key.subject, &key.quota].into_iter().any(|name| name == ASKER) {
+                let id = one_line(&key.id, 40);
+                return Err(form(format!("key `{id}` has the name `{ASKER}`, which is the gate's own")));
+            }
             if key.id != id_of(&key.hash) {
                 return Err(form(format!("the hash of key `{}` is of another key", one_line(&key.id, 40))));
             }
@@ -274,6 +279,9 @@ impl KeyFile {
             if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.contains(char::is_control) {
                 return Err(KeysError::Value(format!("`{}` cannot be a name", one_line(name, 40))));
             }
+        }
+        if new.subject == ASKER || new.quota.as_deref() == Some(ASKER) {
+            return Err(KeysError::Value(format!("`{ASKER}` is the gate's own name: choose another")));
         }
         if new.expires.is_some_and(|expires| expires <= now) {
             return Err(KeysError::Value("a key that ends before it begins".to_owned()));

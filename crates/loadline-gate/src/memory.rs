@@ -23,6 +23,8 @@ pub struct MemoryAudit {
     /// Whether everything is kept, or only counted.
     keeps: bool,
     failing: AtomicBool,
+    /// Held while intents are kept on their way.
+    slow: Arc<tokio::sync::RwLock<()>>,
     entries: Mutex<Entries>,
 }
 
@@ -50,6 +52,11 @@ impl MemoryAudit {
         lock(&self.entries).clone()
     }
 
+    /// Intents are on their way to the disk until what comes back is dropped. None when somebody else holds them up.
+    pub fn hold(&self) -> Option<tokio::sync::OwnedRwLockWriteGuard<()>> {
+        Arc::clone(&self.slow).try_write_owned().ok()
+    }
+
     /// From now on, writing fails; or it works again.
     pub fn fail(&self, fails: bool) {
         self.failing.store(fails, Ordering::Release);
@@ -70,7 +77,9 @@ impl Audit for MemoryAudit {
         if self.keeps && ready.is_ok() {
             lock(&self.entries).intents.push((id, intent));
         }
+        let slow = Arc::clone(&self.slow);
         Box::pin(async move {
+            drop(slow.read().await);
             // As with a disk, the answer never comes at once.
             tokio::task::yield_now().await;
             ready.map(|()| Recorded { id, content: Box::new(Nothing) })

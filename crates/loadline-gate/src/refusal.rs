@@ -116,6 +116,8 @@ codes! {
     GuardRefused = "guard_refused", 403, "permission_error", "the operator's rules do not let it pass; the message names the rule";
     /// A guard could not be asked, and nothing passes without it.
     GuardFailed = "guard_failed", 503, "api_error", "try again later";
+    /// Guards hold as much as there is room for.
+    GuardsBusy = "guards_busy", 429, "rate_limit_error", "wait and try again";
     /// Nothing new is written down, so nothing is served.
     AuditUnavailable = "audit_unavailable", 503, "api_error", "the gate serves nothing that it cannot write down; ask the operator";
     /// The upstream cannot be reached.

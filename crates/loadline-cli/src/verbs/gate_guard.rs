@@ -119,7 +119,7 @@ pub fn list(guards: &[Arc<Guard>], ui: &Ui) -> Result<()> {
 
 /// Labelled texts.
 struct Texts {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Arc<loadline_gate::guard::Texts>>,
     digest: Digest,
 }
 
@@ -143,9 +143,10 @@ fn read(path: &Path) -> Result<Texts> {
         };
         let row: Value = serde_json::from_str(line).map_err(|_| wrong("is not JSON"))?;
         rows.push(match &row["text"] {
-            Value::String(text) => vec![text.clone()],
+            Value::String(text) => Arc::new(text.clone().into()),
             _ if row["messages"].is_array() => {
-                texts_of_request(line.as_bytes()).ok_or_else(|| wrong("holds numbers of tokens"))?
+                let texts = texts_of_request(line.as_bytes());
+                Arc::new(texts.ok_or_else(|| wrong("holds numbers of tokens"))?)
             }
             _ => return Err(wrong("has neither `text` nor `messages`")),
         });
@@ -164,10 +165,7 @@ async fn matches(guard: &Arc<Guard>, texts: &Texts, path: &Path, ui: &Ui) -> Res
         let mut asked = tokio::task::JoinSet::new();
         for (at, row) in rows.iter().cloned().enumerate() {
             let (guard, dial) = (Arc::clone(guard), Arc::clone(&dial));
-            asked.spawn(async move {
-                let texts: Vec<_> = row.iter().map(String::as_str).collect();
-                (at, guard.matches(&texts, &*dial, 0).await)
-            });
+            asked.spawn(async move { (at, guard.matches(&row, &*dial, 0).await) });
         }
         while let Some(answer) = asked.join_next().await {
             let (at, answer) = answer.map_err(|error| Failure::of(Exit::Unexpected, &error))?;

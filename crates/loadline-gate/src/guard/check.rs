@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::future::select_all;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Action, Did, Guard, OnFailure, Side, text};
+use super::hold::Budget;
+use super::own::Own;
+use super::{Action, Did, Guard, OnFailure, Side, Texts, aside, text};
 use crate::gate::Gate;
 use crate::ledger::{Ending, Event, RequestId};
 use crate::refusal::{Code, Refusal};
@@ -39,10 +42,33 @@ pub(crate) fn note(gate: &Gate, request: RequestId, guard: &Guard, did: Did) {
     drop(gate.base.audit.event(event));
 }
 
+/// Asks one guard about texts. A classifier or judge is not asked where a model that is forbidden now is served, and no
+/// longer once it is.
+///
+/// # Errors
+/// When there is no answer, in words.
+pub(crate) async fn ask(gate: &Gate, guard: &Guard, texts: &Arc<Texts>) -> Result<bool, String> {
+    let matched = guard.matches(texts, &*gate.base.dial, gate.now().passed_ms);
+    let Some(upstream) = guard.asked() else { return matched.await };
+    let snapshot = gate.snapshot();
+    let there = |served: &&Arc<Served>| served.upstreams.iter().any(|known| known.is_where(upstream));
+    let there = snapshot.models.values().filter(there).map(|served| Own::enter(gate, &served.name));
+    let mut there = there.collect::<Result<Vec<_>, _>>().map_err(|refusal| refusal.to_string())?;
+    if there.is_empty() {
+        return matched.await;
+    }
+    tokio::select! {
+        biased;
+        (refusal, ..) = select_all(there.iter_mut().map(|own| Box::pin(own.cut()))) => Err(refusal.to_string()),
+        matched = matched => matched,
+    }
+}
+
 /// Asks guards about texts, in their order.
-async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&str]) -> Result<(), Refusal> {
+async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: Texts) -> Result<(), Refusal> {
+    let texts = Arc::new(texts);
     for guard in guards {
-        let matched = guard.matches(texts, &*gate.base.dial, gate.now().passed_ms).await;
+        let matched = ask(gate, guard, &texts).await;
         match (matched, guard.action, guard.on_failure) {
             (Ok(false), _, _) => {}
             (Ok(true), Action::Flag | Action::Score, _) => note(gate, request, guard, Did::Flagged),
@@ -67,12 +93,17 @@ async fn pass(gate: &Gate, request: RequestId, guards: &[Arc<Guard>], texts: &[&
 /// # Errors
 /// The refusal of the first that does not let it pass.
 pub(crate) async fn input(gate: &Gate, served: &Served, id: RequestId, body: &Bytes) -> Result<(), Refusal> {
-    let texts = text::of_request(body);
-    if texts.tokens {
+    let whole = body.clone();
+    let texts = aside(body.len(), move || text::texts_of_request(&whole)).await.map_err(undone)?;
+    let Some(texts) = texts else {
         let message = "the prompt is given as numbers of tokens, and the guards of this model read text";
         return Err(Refusal::new(Code::GuardRefused, message));
-    }
-    pass(gate, id, &served.guards.input, &texts.views()).await
+    };
+    pass(gate, id, &served.guards.input, texts).await
+}
+
+fn undone(_: String) -> Refusal {
+    Refusal::new(Code::GuardFailed, "the guards of this model could not look at it")
 }
 
 /// Reads an answer to its end, and sends its texts through the guards of its model. `first` is what has come.
@@ -83,16 +114,24 @@ pub(crate) async fn output(
     gate: &Gate,
     served: &Served,
     id: RequestId,
-    answer: Collect<'_>,
+    mut answer: Collect<'_>,
 ) -> Result<Bytes, (Ending, Refusal, Bytes)> {
     let is_stream = answer.is_stream;
-    let whole = answer.whole(gate.limits.response_bytes.min(MAX_ANSWER_BYTES)).await;
+    let whole = answer.whole(gate.limits.response_bytes.min(MAX_ANSWER_BYTES), &gate.held).await;
     let whole = whole.map_err(|(ending, refusal)| (ending, refusal, Bytes::new()))?;
-    let texts = text::of_answer(&whole, is_stream);
-    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-    match pass(gate, id, &served.guards.output, &texts).await {
+    let looked_at = async {
+        let answer = whole.clone();
+        let texts = aside(answer.len(), move || text::texts_of_answer(&answer, is_stream)).await;
+        pass(gate, id, &served.guards.output, texts.map_err(undone)?).await
+    };
+    let (ending, passed) = tokio::select! {
+        biased;
+        Ok(refusal) = answer.cut => (Ending::Stopped, Err(refusal)),
+        passed = looked_at => (Ending::GuardRefused, passed),
+    };
+    match passed {
         Ok(()) => Ok(whole),
-        Err(refusal) => Err((Ending::GuardRefused, refusal, whole)),
+        Err(refusal) => Err((ending, refusal, whole)),
     }
 }
 
@@ -106,32 +145,39 @@ pub(crate) struct Collect<'a> {
 }
 
 impl Collect<'_> {
-    async fn whole(self, most: u64) -> Result<Bytes, (Ending, Refusal)> {
-        let Self { first, rest, from, cut, .. } = self;
-        let mut whole = BytesMut::from(&first.unwrap_or_default()[..]);
-        let end = Instant::now() + from.total;
-        while !rest.is_end_stream() {
-            let next = tokio::time::timeout_at(end.min(Instant::now() + from.idle), rest.frame());
+    async fn whole(&mut self, most: u64, budget: &Budget) -> Result<Bytes, (Ending, Refusal)> {
+        let mut held = budget.hold();
+        let end = Instant::now() + self.from.total;
+        let mut next = self.first.take();
+        loop {
+            if let Some(bytes) = next.take() {
+                if (held.len() + bytes.len()) as u64 > most {
+                    let why = "the answer is larger than this gate passes on";
+                    return Err((Ending::TooLarge, Refusal::new(Code::ResponseTooLarge, why)));
+                }
+                if !held.push(&bytes) {
+                    let why = "this gate's guards hold as many answers as there is room for";
+                    return Err((Ending::TooLarge, Refusal::new(Code::GuardsBusy, why)));
+                }
+            }
+            if self.rest.is_end_stream() {
+                return Ok(held.freeze());
+            }
+            let patience = end.min(Instant::now() + self.from.idle);
             let frame = tokio::select! {
                 biased;
-                Ok(refusal) = &mut *cut => return Err((Ending::Stopped, refusal)),
-                frame = next => frame.map_err(|_| {
+                Ok(refusal) = &mut *self.cut => return Err((Ending::Stopped, refusal)),
+                frame = tokio::time::timeout_at(patience, self.rest.frame()) => frame.map_err(|_| {
                     let why = "the upstream stopped sending, or took too long";
                     (Ending::TimedOut, Refusal::new(Code::UpstreamTimedOut, why))
                 })?,
             };
-            let Some(frame) = frame else { break };
+            let Some(frame) = frame else { return Ok(held.freeze()) };
             let frame = frame.map_err(|_| {
                 let why = "the upstream broke off in the middle of its answer";
                 (Ending::UpstreamFailed, Refusal::new(Code::UpstreamFailed, why))
             })?;
-            let Ok(bytes) = frame.into_data() else { continue };
-            if (whole.len() + bytes.len()) as u64 > most {
-                let why = "the answer is larger than this gate passes on";
-                return Err((Ending::TooLarge, Refusal::new(Code::ResponseTooLarge, why)));
-            }
-            whole.extend_from_slice(&bytes);
+            next = frame.into_data().ok();
         }
-        Ok(whole.freeze())
     }
 }

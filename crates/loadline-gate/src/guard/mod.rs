@@ -2,10 +2,13 @@
 //! on which texts, or that nobody has measured it.
 //!
 //! Read in this order: this file (what a guard is) → [`text`] (what is looked at) → [`check`] (a whole request or answer)
-//! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge).
+//! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge) → [`own`] (what the gate itself
+//! asks of a model, and how a stop cuts it). [`hold`] bounds the answers that wait.
 
 pub(crate) mod ask;
 pub(crate) mod check;
+pub(crate) mod hold;
+pub(crate) mod own;
 pub(crate) mod screen;
 mod text;
 
@@ -17,17 +20,23 @@ use loadline_policy::Named;
 use loadline_policy::policy::Stage;
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::admission::BYTES_PER_TOKEN;
 use crate::upstream::{Dial, Upstream};
 
-pub(crate) use text::of_answer as texts_of_answer;
-pub use text::texts_of_request;
+pub(crate) use text::texts_of_answer;
+pub use text::{Texts, texts_of_request};
 
 /// The largest compiled form of all patterns of a guard, in bytes.
 const MAX_PROGRAM_BYTES: usize = 16 << 20;
 /// The most patterns of a guard.
 pub const MAX_PATTERNS: usize = 10_000;
+
+/// Up to so many bytes are looked at where they came in.
+const MAX_BYTES_AT_ONCE: usize = 64 << 10;
+/// So many larger texts are looked at at one time, over the whole process.
+static ASIDE: Semaphore = Semaphore::const_new(2);
 
 /// Which way a guard looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +188,7 @@ pub struct Measured {
 
 /// How a guard decides.
 enum Decider {
-    Pattern(Regex),
+    Pattern(Arc<Regex>),
     MaxTokens(u64),
     Asks { what: ask::Asked, upstream: Arc<Upstream>, timeout: Duration },
 }
@@ -279,7 +288,8 @@ impl Guard {
         let decider = match &rule {
             Rule::Patterns(patterns) => {
                 let compiled = compile(patterns);
-                Decider::Pattern(compiled.map_err(|(at, why)| format!("pattern {at}: {why}"))?)
+                let regex = compiled.map_err(|(at, why)| format!("pattern {at}: {why}"))?;
+                Decider::Pattern(Arc::new(regex))
             }
             Rule::MaxTokens(most) => Decider::MaxTokens(*most),
             Rule::Classifier(classifier) => asks(ask::Asked::Classifier(classifier.clone()))?,
@@ -301,28 +311,59 @@ impl Guard {
             && (self.stages.is_empty() || self.stages.contains(&stage))
     }
 
-    /// Whether it matches any of these texts. Patterns look at them one by one; the others at all of an answer as one, and
-    /// of a request at the first, which holds the others in another form.
+    /// The upstream that it asks, where it asks one.
+    pub(crate) fn asked(&self) -> Option<&Arc<Upstream>> {
+        match &self.decider {
+            Decider::Asks { upstream, .. } => Some(upstream),
+            Decider::Pattern(_) | Decider::MaxTokens(_) => None,
+        }
+    }
+
+    /// Whether it matches any of these texts. Patterns look at them in every form, the others once at all of them.
     /// `passed_ms` is the time by which upstreams remember that they failed.
     ///
     /// # Errors
     /// When a classifier or judge gives no answer, in words.
-    pub async fn matches(&self, texts: &[&str], dial: &dyn Dial, passed_ms: u64) -> Result<bool, String> {
-        let once = if self.side == Side::Input { &texts[..texts.len().min(1)] } else { texts };
+    pub async fn matches(&self, texts: &Arc<Texts>, dial: &dyn Dial, passed_ms: u64) -> Result<bool, String> {
         match &self.decider {
-            Decider::Pattern(regex) => Ok(texts.iter().any(|text| regex.is_match(text))),
+            Decider::Pattern(regex) => {
+                let (regex, texts) = (Arc::clone(regex), Arc::clone(texts));
+                let size = texts.bytes();
+                aside(size, move || texts.all().iter().any(|text| regex.is_match(text))).await
+            }
             Decider::MaxTokens(most) => {
-                let bytes: u64 = once.iter().map(|text| text.len() as u64).sum();
+                let bytes: u64 = texts.once().iter().map(|text| text.len() as u64).sum();
                 Ok(bytes.div_ceil(BYTES_PER_TOKEN) > *most)
             }
             Decider::Asks { what, upstream, timeout } => {
-                let text = once.join("\n");
+                let text = texts.once().join("\n");
                 let asked = ask::ask(what, upstream, dial, &text, passed_ms);
                 let late = |_| Err(format!("no answer within {} ms", timeout.as_millis()));
                 tokio::time::timeout(*timeout, asked).await.unwrap_or_else(late)
             }
         }
     }
+}
+
+/// Does what takes time in the size of a text, on a thread of its own where that is much: whoever else waits for this one
+/// must not wait for it.
+///
+/// # Errors
+/// When it could not be done, in words.
+pub(crate) async fn aside<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    if size <= MAX_BYTES_AT_ONCE {
+        return Ok(work());
+    }
+    let turn = ASIDE.acquire().await.map_err(|error| error.to_string())?;
+    let work = move || {
+        // Held to the end, also when nobody waits for it any more.
+        let _turn = turn;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }
 
 /// The guards of one model.

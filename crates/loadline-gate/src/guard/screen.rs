@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use regex::Regex;
 
-use super::{Action, Decider, Guard, text};
+use super::text::{self, Unescape};
+use super::{Action, Decider, Guard};
 use crate::admission::BYTES_PER_TOKEN;
 
 /// The longest line of a stream that is looked at.
@@ -40,6 +41,8 @@ struct Channel {
     from: usize,
     /// Up to here nothing can become a match any more.
     safe: u64,
+    /// Takes the escapes out where this is JSON in a string.
+    unescape: Unescape,
 }
 
 impl Channel {
@@ -116,7 +119,7 @@ impl Screen {
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> (Bytes, Option<Ends>) {
         self.held.extend_from_slice(bytes);
         while let Some(length) = self.next_line() {
-            if let Some(guard) = self.line(length, false) {
+            if let Err(guard) = self.line(length, false) {
                 return (self.release(), Some(Ends::Matched(guard)));
             }
         }
@@ -128,7 +131,7 @@ impl Screen {
     pub(crate) fn finish(&mut self) -> (Bytes, Option<Ends>) {
         let rest = self.held.len() - self.whole;
         if rest > 0
-            && let Some(guard) = self.line(rest, true)
+            && let Err(guard) = self.line(rest, true)
         {
             return (self.release(), Some(Ends::Matched(guard)));
         }
@@ -164,8 +167,11 @@ impl Screen {
         }
     }
 
-    /// Looks at the next `length` bytes. The guard that ends the stream, if one does.
-    fn line(&mut self, length: usize, is_end: bool) -> Option<Arc<Guard>> {
+    /// Looks at the next `length` bytes.
+    ///
+    /// # Errors
+    /// The guard that ends the stream.
+    fn line(&mut self, length: usize, is_end: bool) -> Result<(), Arc<Guard>> {
         let line = &self.held[self.whole..self.whole + length];
         let mut texts = Vec::new();
         // A carriage return ends a line too.
@@ -176,17 +182,28 @@ impl Screen {
         }
         let mut ends = Vec::new();
         for (name, text) in texts {
-            let at = self.channel(name);
             self.written += text.len() as u64;
-            self.channels[at].text.push_str(&text);
-            if let Some(guard) = self.look(at, is_end) {
-                return Some(guard);
+            let decoded = text::is_json(&name).then(|| format!("{name}/decoded"));
+            let at = self.channel(name);
+            ends.push((at, self.take(at, &text, is_end)?));
+            if let Some(name) = decoded {
+                let unescape = &mut self.channels[at].unescape;
+                let (plain, half) = (unescape.feed(&text), u64::from(unescape.is_inside()));
+                let at = self.channel(name);
+                // The beginning of an escape does not leave before the character that it is.
+                ends.push((at, self.take(at, &plain, is_end)? + half));
             }
-            ends.push((at, self.channels[at].end()));
         }
         self.whole += length;
         self.lines.push_back(Line { bytes: length, ends });
-        None
+        Ok(())
+    }
+
+    /// Takes a channel's next piece in, and looks. Up to where it brings the channel.
+    fn take(&mut self, at: usize, text: &str, is_end: bool) -> Result<u64, Arc<Guard>> {
+        self.channels[at].text.push_str(text);
+        self.look(at, is_end).map_or(Ok(()), Err)?;
+        Ok(self.channels[at].end())
     }
 
     fn channel(&mut self, name: String) -> usize {
@@ -312,7 +329,7 @@ mod tests {
     }
 
     fn texts(left: &str) -> String {
-        text::of_answer(left.as_bytes(), true).concat()
+        text::texts_of_answer(left.as_bytes(), true).once().concat()
     }
 
     /// Whatever the words and the borders of the pieces are: a text without a match leaves whole, and of a match that is
@@ -384,6 +401,26 @@ mod tests {
         let pieces: Vec<_> = pieces.iter().map(String::as_bytes).collect();
         let (left, ended, _) = through(&refuse, &pieces);
         assert_eq!((texts(&left).as_str(), ended), ("", true));
+    }
+
+    #[test]
+    fn arguments_of_tools_are_seen_without_their_escapes() {
+        let refuse = [guard(r"\bforbidden\b", Action::Refuse, 16)];
+        let event = |json: &str| {
+            let delta =
+                serde_json::json!({ "tool_calls": [{ "index": 0, "function": { "arguments": json } }] });
+            format!("data: {}\n\n", serde_json::json!({ "choices": [{ "index": 0, "delta": delta }] }))
+        };
+        let pieces = [event(r#"{"q":"\u00"#), event(r"66orbi\u0064"), event(r#"den"}"#), event(" ")];
+        let bytes: Vec<_> = pieces.iter().map(String::as_bytes).collect();
+        assert_eq!(through(&refuse, &bytes), (String::new(), true, 0));
+        let whole = pieces.concat();
+        assert!(through(&refuse, &[whole.as_bytes()]).1);
+        let good = whole.replace("66orbi", "67orbi");
+        assert_eq!(through(&refuse, &[good.as_bytes()]), (good.clone(), false, 0));
+        // They are counted once.
+        let most = [made(Rule::MaxTokens(9), Action::Cut, 16)];
+        assert!(!through(&most, &[good.as_bytes()]).1);
     }
 
     #[test]

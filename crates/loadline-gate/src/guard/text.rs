@@ -125,23 +125,61 @@ const NOT_WRITTEN: &[&str] = &[
     "type",
 ];
 
-/// The texts of a request.
+/// Keys whose value is JSON inside a string: what a model gives to a tool.
+const ARGUMENTS: &[&str] = &["arguments", "partial_json"];
+
+/// Whether everything below this key is a tool's, and nothing of it the protocol's.
+fn is_of_a_tool(key: &str) -> bool {
+    key == "input" || ARGUMENTS.contains(&key)
+}
+
+/// What guards look at.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    texts: Vec<String>,
+    /// So many of them are the text itself; those that follow hold the same in other forms.
+    once: usize,
+}
+
+impl From<String> for Texts {
+    fn from(text: String) -> Self {
+        Self { texts: vec![text], once: 1 }
+    }
+}
+
+impl Texts {
+    /// Every text in every form, one by one.
+    pub(crate) fn all(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// Every text once.
+    pub(crate) fn once(&self) -> &[String] {
+        &self.texts[..self.once]
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+}
+
+/// What is found in a request.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
+struct Found {
     /// Every text, one after the other with line breaks between.
     all: String,
     /// The parts of messages without anything between: some servers put them together so.
     glued: String,
     parts: u32,
+    /// The texts in JSON that stands in a string, once more decoded.
+    decoded: String,
     /// The prompt is given as numbers of tokens, which nobody here can read.
-    pub(crate) tokens: bool,
+    tokens: bool,
 }
 
-impl Texts {
+impl Found {
     fn add(&mut self, key: &str, text: &str) {
-        if matches!(key, "role" | "type") && PLAIN_WORDS.contains(&text) {
-            return;
-        }
         if key == "text" {
             self.glued.push_str(text);
             self.parts += 1;
@@ -149,31 +187,36 @@ impl Texts {
         self.all.push_str(text);
         self.all.push('\n');
     }
-
-    /// What is to be looked at: every text first, then the same in other forms.
-    pub(crate) fn views(&self) -> Vec<&str> {
-        let mut views = vec![self.all.trim_end_matches('\n')];
-        views.extend((self.parts > 1).then_some(self.glued.as_str()));
-        views
-    }
 }
 
 /// The texts of a request's body; those of a key that is there twice too, since nobody knows which one counts elsewhere.
-/// A body that is not JSON is one text.
-pub(crate) fn of_request(body: &[u8]) -> Texts {
-    let mut texts = Texts::default();
+/// A body that is not JSON is one text. None when it holds tokens by their numbers.
+pub fn texts_of_request(body: &[u8]) -> Option<Texts> {
+    let mut found = Found::default();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = Walk { key: "", level: 0, texts: &mut texts }.deserialize(&mut reader);
-    if read.is_err() {
-        texts.add("", &String::from_utf8_lossy(body));
+    let walk = Walk { key: "", level: 0, is_tool: false, found: &mut found };
+    if walk.deserialize(&mut reader).and_then(|()| reader.end()).is_err() {
+        found.add("", &String::from_utf8_lossy(body));
     }
-    texts
+    if found.tokens {
+        return None;
+    }
+    found.all.truncate(found.all.trim_end_matches('\n').len());
+    let mut texts = vec![found.all];
+    texts.extend((found.parts > 1).then_some(found.glued));
+    texts.extend((!found.decoded.is_empty()).then_some(found.decoded));
+    Some(Texts { texts, once: 1 })
 }
 
-/// The texts of a request's body, as guards look at them. None when it holds tokens by their numbers.
-pub fn texts_of_request(body: &[u8]) -> Option<Vec<String>> {
-    let texts = of_request(body);
-    (!texts.tokens).then(|| texts.views().into_iter().map(str::to_owned).collect())
+/// The texts and keys in JSON that stood in a string. What is not JSON to its end has its escapes taken out.
+fn of_arguments(json: &str) -> String {
+    let mut found = Found::default();
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let walk = Walk { key: "", level: 0, is_tool: true, found: &mut found };
+    if walk.deserialize(&mut reader).and_then(|()| reader.end()).is_err() {
+        found.all.push_str(&Unescape::default().feed(json));
+    }
+    found.all
 }
 
 /// Walks through a JSON value and collects texts on its way; nothing else is kept.
@@ -181,7 +224,15 @@ struct Walk<'k, 't> {
     key: &'k str,
     /// How many objects it is inside of.
     level: u32,
-    texts: &'t mut Texts,
+    /// Whether this is what a model gives to a tool: then every key counts, and every word.
+    is_tool: bool,
+    found: &'t mut Found,
+}
+
+impl Walk<'_, '_> {
+    fn number(self) {
+        self.found.tokens |= self.level == 1 && !self.is_tool && matches!(self.key, "prompt" | "input");
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
@@ -200,7 +251,13 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.texts.add(self.key, text);
+        let is_plain = matches!(self.key, "role" | "type") && PLAIN_WORDS.contains(&text);
+        if !is_plain || self.is_tool {
+            self.found.add(self.key, text);
+        }
+        if ARGUMENTS.contains(&self.key) {
+            self.found.decoded.push_str(&of_arguments(text));
+        }
         Ok(())
     }
 
@@ -209,15 +266,17 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.number();
         Ok(())
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.texts.tokens |= self.level == 1 && matches!(self.key, "prompt" | "input");
+        self.number();
         Ok(())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.number();
         Ok(())
     }
 
@@ -226,21 +285,102 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Walk { key: self.key, level: self.level, texts: self.texts })?.is_some()
-        {
-        }
+        let Walk { key, level, is_tool, found } = self;
+        while list.next_element_seed(Walk { key, level, is_tool, found: &mut *found })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if !PLAIN_KEYS.contains(&&*key) {
-                self.texts.add("", &key);
+            if self.is_tool || !PLAIN_KEYS.contains(&&*key) {
+                self.found.add("", &key);
             }
-            map.next_value_seed(Walk { key: &key, level: self.level + 1, texts: self.texts })?;
+            // At the top `input` is what an embedding is asked of.
+            let is_tool = self.is_tool || self.level > 0 && is_of_a_tool(&key);
+            map.next_value_seed(Walk { key: &key, level: self.level + 1, is_tool, found: self.found })?;
         }
         Ok(())
     }
+}
+
+/// Takes the escapes out of JSON that comes piece by piece, and leaves everything else as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Unescape {
+    state: Escape,
+    /// The first half of a character that is written as two.
+    high: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+enum Escape {
+    #[default]
+    None,
+    Begun,
+    Hex {
+        digits: u32,
+        value: u32,
+    },
+}
+
+impl Unescape {
+    /// The next piece without its escapes; of one that has not come to its end, nothing yet.
+    pub(crate) fn feed(&mut self, piece: &str) -> String {
+        let mut plain = String::with_capacity(piece.len());
+        for c in piece.chars() {
+            match self.state {
+                Escape::None if c == '\\' => self.state = Escape::Begun,
+                Escape::None => {
+                    self.high = None;
+                    plain.push(c);
+                }
+                Escape::Begun if c == 'u' => self.state = Escape::Hex { digits: 0, value: 0 },
+                Escape::Begun => {
+                    (self.state, self.high) = (Escape::None, None);
+                    plain.push(match c {
+                        'n' => '\n',
+                        't' => '\t',
+                        'r' => '\r',
+                        'b' => '\u{8}',
+                        'f' => '\u{c}',
+                        other => other,
+                    });
+                }
+                Escape::Hex { digits, value } => {
+                    let value = value * 16 + c.to_digit(16).unwrap_or_default();
+                    self.state = Escape::Hex { digits: digits + 1, value };
+                    if digits == 3 {
+                        self.state = Escape::None;
+                        plain.extend(self.unit(value));
+                    }
+                }
+            }
+        }
+        plain
+    }
+
+    /// The character that ends with this half or whole one.
+    fn unit(&mut self, value: u32) -> Option<char> {
+        match (self.high.take(), value) {
+            (_, 0xD800..=0xDBFF) => {
+                self.high = Some(value);
+                None
+            }
+            (Some(high), 0xDC00..=0xDFFF) => {
+                char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (value - 0xDC00))
+            }
+            _ => char::from_u32(value),
+        }
+    }
+
+    /// Whether an escape has begun that is not whole.
+    pub(crate) fn is_inside(&self) -> bool {
+        !matches!(self.state, Escape::None) || self.high.is_some()
+    }
+}
+
+/// Whether the texts of this channel are pieces of JSON in a string.
+pub(crate) fn is_json(channel: &str) -> bool {
+    channel.rsplit('/').next().is_some_and(|key| ARGUMENTS.contains(&key))
 }
 
 /// Calls `take` with each text in an answer, or in an event of one, and with the channel that it belongs to: pieces of one
@@ -249,37 +389,42 @@ pub(crate) fn written(json: &[u8], take: &mut dyn FnMut(&str, &str)) {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let value = Value::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match value {
-        Ok(value) => walk(&value, &mut String::new(), take),
+        Ok(value) => walk(&value, &mut String::new(), false, take),
         Err(_) => take("", &String::from_utf8_lossy(json)),
     }
 }
 
-fn walk(value: &Value, path: &mut String, take: &mut dyn FnMut(&str, &str)) {
+/// `is_tool`: all of it is what the model gives to a tool. The protocol's own keys and numbers are none there.
+fn walk(value: &Value, path: &mut String, is_tool: bool, take: &mut dyn FnMut(&str, &str)) {
     let length = path.len();
     match value {
         Value::String(text) if !text.is_empty() => take(path, text),
         Value::Array(list) => {
             for (at, value) in list.iter().enumerate() {
                 // Events number the members of a list themselves: the second of them may come alone.
-                if value.get("index").is_none() {
+                if is_tool || value.get("index").is_none() {
                     path.push_str(&format!("/{at}"));
                 }
-                walk(value, path, take);
+                walk(value, path, is_tool, take);
                 path.truncate(length);
             }
         }
         Value::Object(map) => {
-            if let Some(index) = map.get("index").and_then(Value::as_u64) {
+            if let Some(index) = map.get("index").and_then(Value::as_u64).filter(|_| !is_tool) {
                 path.push_str(&format!("/{index}"));
             }
             let numbered = path.len();
             for (key, value) in map {
-                if value.is_string() && NOT_WRITTEN.contains(&key.as_str()) {
+                if is_tool {
+                    path.push_str("//keys");
+                    take(path, &format!("{key}\n"));
+                    path.truncate(numbered);
+                } else if value.is_string() && NOT_WRITTEN.contains(&key.as_str()) {
                     continue;
                 }
                 path.push('/');
                 path.push_str(key);
-                walk(value, path, take);
+                walk(value, path, is_tool || is_of_a_tool(key), take);
                 path.truncate(numbered);
             }
             path.truncate(length);
@@ -288,8 +433,9 @@ fn walk(value: &Value, path: &mut String, take: &mut dyn FnMut(&str, &str)) {
     }
 }
 
-/// The texts of a whole answer, one for each channel. `is_stream` says that it is a stream of events.
-pub(crate) fn of_answer(body: &[u8], is_stream: bool) -> Vec<String> {
+/// The texts of a whole answer, one for each channel, then those in JSON that stands in a string. `is_stream` says that
+/// it is a stream of events.
+pub(crate) fn texts_of_answer(body: &[u8], is_stream: bool) -> Texts {
     let mut channels: Vec<(String, String)> = Vec::new();
     let mut take = |channel: &str, text: &str| match channels.iter_mut().find(|(known, _)| known == channel) {
         Some((_, whole)) => whole.push_str(text),
@@ -304,7 +450,10 @@ pub(crate) fn of_answer(body: &[u8], is_stream: bool) -> Vec<String> {
     } else {
         written(body, &mut take);
     }
-    channels.into_iter().map(|(_, text)| text).collect()
+    let decoded = channels.iter().filter(|(channel, _)| is_json(channel));
+    let decoded: Vec<_> = decoded.map(|(_, json)| of_arguments(json)).collect();
+    let once = channels.len();
+    Texts { texts: channels.into_iter().map(|(_, text)| text).chain(decoded).collect(), once }
 }
 
 /// What a line of a stream holds, where it holds anything that a model may have written.
@@ -318,7 +467,7 @@ mod tests {
     use super::*;
 
     fn all(body: &str) -> Vec<String> {
-        texts_of_request(body.as_bytes()).unwrap()
+        texts_of_request(body.as_bytes()).unwrap().texts
     }
 
     #[test]
@@ -339,8 +488,12 @@ mod tests {
 
     #[test]
     fn tokens_by_number_are_not_read() {
-        assert_eq!(texts_of_request(br#"{"model":"m","prompt":[1,2,3]}"#), None);
-        assert_eq!(texts_of_request(br#"{"model":"m","input":[[1],[2]]}"#), None);
+        for prompt in ["[1,2,3]", "[104.0,105.0]", "[1e2]", "[-1]", "[[1],[2]]", "[\"a\",1.5]"] {
+            for key in ["prompt", "input"] {
+                let body = format!(r#"{{"model":"m","{key}":{prompt}}}"#);
+                assert!(texts_of_request(body.as_bytes()).is_none(), "{body}");
+            }
+        }
         assert!(texts_of_request(br#"{"model":"m","max_tokens":3,"prompt":"x"}"#).is_some());
         let tool = br#"{"messages":[{"content":[{"type":"tool_use","input":{"prompt":3}}]}]}"#;
         assert!(texts_of_request(tool).is_some());
@@ -353,9 +506,55 @@ mod tests {
             "data: {\"id\":\"a\",\"choices\":[{\"delta\":{\"content\":\"else\"},\"index\":1}]}\r\n\r\n",
             "data: {\"id\":\"a\",\"choices\":[{\"delta\":{\"content\":\"bidden\"},\"index\":0}]}\n\ndata: [DONE]\n\n",
         );
+        let of_answer = |body: &[u8], is_stream| texts_of_answer(body, is_stream).texts;
         assert_eq!(of_answer(stream.as_bytes(), true), ["forbidden", "else"]);
         let message = r#"{"id":"x","type":"message","content":[{"type":"text","text":"a"},{"type":"tool_use","name":"f","input":{"q":"b"}}]}"#;
-        assert_eq!(of_answer(message.as_bytes(), false), ["a", "b", "f"]);
+        assert_eq!(of_answer(message.as_bytes(), false), ["a", "q\n", "b", "f"]);
         assert_eq!(of_answer(b"no json", false), ["no json"]);
+    }
+
+    #[test]
+    fn of_what_a_tool_is_given_every_key_and_word_counts() {
+        let input = r#"{"id":"i1","type":"text","k1":[{"index":0,"role":"user","text":"t1"}]}"#;
+        let message = format!(r#"{{"content":[{{"type":"tool_use","id":"x","input":{input}}}]}}"#);
+        let texts = texts_of_answer(message.as_bytes(), false);
+        let lines: Vec<_> = texts.all().iter().flat_map(|text| text.lines()).collect();
+        for text in ["id", "i1", "type", "text", "k1", "index", "role", "user", "t1"] {
+            assert!(lines.contains(&text), "{text}: {lines:?}");
+        }
+        assert!(!lines.contains(&"x") && !lines.contains(&"tool_use"), "{lines:?}");
+        let views =
+            all(&format!(r#"{{"messages":[{{"role":"assistant",{}}}"#, &message[1..]).replace("]}", "]}]"));
+        assert!(views[0].lines().any(|line| line == "index"), "{views:?}");
+    }
+
+    #[test]
+    fn arguments_are_decoded_once_more_and_seen_as_they_are_too() {
+        let call =
+            r#"{"function":{"name":"f","arguments":"{\"\\u006bey\":1,\"q\":\"\\u0066or\",\"q\":\"x\"}"}}"#;
+        let views = all(&format!(r#"{{"messages":[{{"tool_calls":[{call}]}}]}}"#));
+        assert!(
+            views[0].contains(r"\u0066or") && views[1].lines().eq(["key", "q", "for", "q", "x"]),
+            "{views:?}"
+        );
+        let answer = texts_of_answer(call.as_bytes(), false);
+        assert_eq!((answer.all().len(), answer.once().len()), (3, 2));
+        assert_eq!(answer.all()[2], "key\nq\nfor\nq\nx\n");
+        // What breaks off is read as far as it goes.
+        assert_eq!(of_arguments(r#"{"q":"\u0066or"#).trim(), "q\n{\"q\":\"for".trim());
+    }
+
+    #[test]
+    fn escapes_are_taken_out_across_the_borders_of_pieces() {
+        let json = r#"{"a\n":"\u0066\uD83D\uDE00\"\\ \uD83D!"}"#;
+        let plain = "{\"a\n\":\"f\u{1F600}\"\\ !\"}";
+        for size in [1, 2, 3, 5, json.len()] {
+            let mut unescape = Unescape::default();
+            let pieces = json.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap());
+            assert_eq!(pieces.map(|piece| unescape.feed(piece)).collect::<String>(), plain, "{size}");
+            assert!(!unescape.is_inside());
+        }
+        let mut unescape = Unescape::default();
+        assert_eq!((unescape.feed(r"x\u00"), unescape.is_inside()), ("x".to_owned(), true));
     }
 }

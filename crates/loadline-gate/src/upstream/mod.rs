@@ -175,6 +175,17 @@ impl Upstream {
         }
     }
 
+    /// Whether both are one place: the same address, or the same model of this process.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        match (&self.way, &other.way) {
+            (Way::Http(one), Way::Http(other)) => one.address == other.address,
+            (Way::Resident { resident: one, .. }, Way::Resident { resident: other, .. }) => {
+                Arc::ptr_eq(one, other)
+            }
+            _ => false,
+        }
+    }
+
     /// A text without the upstream's key: servers repeat keys in their errors.
     pub fn mask(&self, text: &str) -> String {
         match &self.way {

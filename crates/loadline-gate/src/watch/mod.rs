@@ -38,6 +38,9 @@ const MAX_STATE_BYTES: usize = 16 << 20;
 /// Answers that wait to be scored; more are dropped, and counted.
 const WAITING: usize = 256;
 
+/// Who asks the questions of probes: key and subject of their rows, and their account. No key of the gate's has this name.
+pub const ASKER: &str = "loadline-watch";
+
 /// Where scores come from.
 #[derive(Clone)]
 pub enum What {
@@ -281,7 +284,7 @@ impl Watcher {
         self.tracks().values().filter(|track| track.alarm.raised_at().is_some()).count() as u64
     }
 
-    /// How many answers were to be scored and were not, since too many waited.
+    /// How many answers were to be scored and were not: too many waited, or their model was forbidden meanwhile.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(std::sync::atomic::Ordering::Relaxed)
     }

@@ -10,18 +10,17 @@ use loadline_core::{ModelOutput, Request, Sample};
 use loadline_suites::Form;
 use serde_json::{Value, json};
 
-use super::{Watch, Watcher, What};
+use super::{ASKER, Watch, Watcher, What};
 use crate::admission::BYTES_PER_TOKEN;
 use crate::config::Api;
 use crate::gate::Gate;
 use crate::guard::ask::whole;
+use crate::guard::own::Own;
 use crate::ledger::{Account, Charge, Ending, Intent, Limits, Outcome, RequestId, UsageBasis, Used};
 use crate::snapshot::Served;
 use crate::upstream::Outgoing;
 use crate::usage::Meter;
 
-/// Who asks: key and subject of the rows, and the account.
-const ASKER: &str = "loadline-watch";
 /// The largest answer.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
@@ -29,11 +28,12 @@ impl Watcher {
     /// Asks one question, and takes its score in. Nothing is asked of a model that this gate may not serve now.
     pub async fn probe(&self, gate: &Gate, watch: &Watch, model: &Arc<str>) {
         let What::Probe { suite, level, max_tokens, .. } = watch.what else { return };
-        let snapshot = gate.snapshot();
-        let Some(served) = snapshot.models.get(model) else { return };
-        if gate.ready().is_err() || snapshot.allows(served, gate.now()).is_err() {
+        if gate.ready().is_err() {
             return;
         }
+        let Ok(own) = Own::enter(gate, model) else { return };
+        let snapshot = gate.snapshot();
+        let Some(served) = snapshot.models.get(model) else { return };
         let index = {
             let mut tracks = self.tracks();
             let name = (Arc::clone(&watch.name), Arc::clone(model));
@@ -48,7 +48,7 @@ impl Watcher {
         }
         let sample = suite.sample(&self.seed, Form::Generate, level, index);
         let request = gate.next_request();
-        let answer = ask(gate, served, &sample, request, max_tokens).await;
+        let answer = ask(gate, served, &sample, request, max_tokens, own).await;
         let right = answer.map(|completion| {
             let output = ModelOutput { completion, ..ModelOutput::default() };
             let scores = suite.score(&sample, &output);
@@ -87,13 +87,14 @@ fn body(served: &Served, sample: &Sample, api: Api, max_tokens: u64) -> Option<B
     Some(Bytes::from(body.to_string()))
 }
 
-/// What the model answers; none when there is no answer.
+/// What the model answers; none when there is no answer. It is under way until this returns.
 async fn ask(
     gate: &Gate,
     served: &Served,
     sample: &Sample,
     request: RequestId,
     max_tokens: u64,
+    mut own: Own,
 ) -> Option<String> {
     let upstream = served.upstreams.first()?;
     let body = body(served, sample, upstream.api, max_tokens)?;
@@ -143,12 +144,20 @@ async fn ask(
         let (answer, usage) = whole(response.into_body(), MAX_ANSWER_BYTES).await?;
         Some((status, answer, usage))
     };
-    let got = tokio::time::timeout(upstream.total, got).await.ok().flatten();
+    // What was stopped while the intent was written is found here too, and nothing is sent then.
+    let (failed, got) = tokio::select! {
+        biased;
+        _ = own.cut() => (Ending::Stopped, None),
+        got = tokio::time::timeout(upstream.total, got) => match got {
+            Ok(got) => (Ending::UpstreamFailed, got),
+            Err(_) => (Ending::TimedOut, None),
+        },
+    };
     let answer = got.as_ref().filter(|(status, ..)| status.is_success());
     let usage = answer.and_then(|(_, _, usage)| *usage);
     let answer = answer.map(|(_, answer, _)| answer);
     let (used, ending) = match answer {
-        None => (Used { input: 0, output: 0, basis: UsageBasis::Estimated }, Ending::UpstreamFailed),
+        None => (Used { input: 0, output: 0, basis: UsageBasis::Estimated }, failed),
         Some(answer) => {
             let mut meter = Meter::new(false);
             meter.feed(answer);

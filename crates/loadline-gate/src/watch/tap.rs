@@ -8,7 +8,8 @@ use loadline_core::Digest;
 
 use super::{Watch, Watcher, What};
 use crate::gate::Gate;
-use crate::guard::{Side, texts_of_answer, texts_of_request};
+use crate::guard::own::Own;
+use crate::guard::{Guard, Side, check, texts_of_answer, texts_of_request};
 use crate::ledger::RequestId;
 
 /// The largest answer that is scored.
@@ -79,23 +80,35 @@ impl Watcher {
         }
     }
 
+    /// Scores what was taken of a request. Where its model is forbidden by now it is dropped: a judge is a model too.
     pub(super) async fn score(&self, gate: &Gate, tap: Tap) {
         for watch in &tap.watches {
             let What::Live { guard, .. } = &watch.what else { continue };
-            let texts = match guard.side {
-                Side::Input => texts_of_request(&tap.body),
-                Side::Output if tap.is_too_large => None,
-                Side::Output => Some(texts_of_answer(&tap.answer, tap.is_stream)),
+            let own = gate.ready().and_then(|()| Own::enter(gate, &tap.model));
+            let right = match own {
+                Err(_) => None,
+                Ok(mut own) => tokio::select! {
+                    biased;
+                    _ = own.cut() => None,
+                    right = right(gate, guard, &tap) => Some(right),
+                },
             };
-            let right = match texts {
-                None => None,
-                Some(texts) => {
-                    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-                    let matched = guard.matches(&texts, &*gate.base.dial, gate.now().passed_ms).await;
-                    matched.ok().map(|matched| !matched)
-                }
+            let Some(right) = right else {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
             };
             self.record(gate, watch, &tap.model, tap.request, right).await;
         }
     }
+}
+
+/// Whether a guard finds nothing; none when it could not be asked.
+async fn right(gate: &Gate, guard: &Guard, tap: &Tap) -> Option<bool> {
+    let texts = match guard.side {
+        Side::Input => texts_of_request(&tap.body),
+        Side::Output if tap.is_too_large => None,
+        Side::Output => Some(texts_of_answer(&tap.answer, tap.is_stream)),
+    };
+    let matched = check::ask(gate, guard, &Arc::new(texts?)).await;
+    matched.ok().map(|matched| !matched)
 }

@@ -1,11 +1,14 @@
 //! Guards between real sockets.
 
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
+
 use loadline_gate::guard::{Did, Side};
-use loadline_gate::ledger::{Ending, Event, UsageBasis};
-use loadline_testkit::endpoint::{Api, FakeEndpoint, Fault};
+use loadline_gate::ledger::{Ending, Event, StopTarget, UsageBasis};
+use loadline_testkit::endpoint::{Api, Ask, FakeEndpoint, Fault};
 use serde_json::json;
 
-use crate::support::{ASK, Make, Rig, STREAM, chunk, open_stream, until};
+use crate::support::{ASK, Make, Reply, Rig, STREAM, chunk, open_stream, post, until};
 
 const REFUSE: &str = r#"
 [[guard]]
@@ -75,15 +78,67 @@ fn a_request_that_matches_never_reaches_the_model_however_it_is_spelt() {
     assert_eq!(rig.chat(tool).code(), "guard_refused");
     let tokens = rig.ask("/v1/completions", "alice-key", r#"{"model":"m","prompt":[104,105]}"#);
     assert!(tokens.body.contains("numbers of tokens"), "{tokens:?}");
+    for prompt in ["[104.0,105.0]", "[1e2,98]", "[-1]"] {
+        let body = format!(r#"{{"model":"m","prompt":{prompt}}}"#);
+        let tokens = rig.ask("/v1/completions", "alice-key", &body);
+        assert!(tokens.body.contains("numbers of tokens"), "{tokens:?}");
+    }
+    let call = r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"q\":\"a \\u0062omb\"}"}}]}]}"#;
+    assert_eq!(rig.chat(call).code(), "guard_refused");
     assert!(rig.endpoint.seen().is_empty());
+    let metrics = rig.gate.metrics.text(&rig.gate);
+    assert!(metrics.contains("loadline_gate_forwarded_total 0"), "{metrics}");
     assert_eq!(rig.chat(&ASK.replace("hello there", "a bombastic poem")).status, 200);
 
-    until("outcomes", || rig.audit.entries().outcomes.len() == 7);
+    until("outcomes", || rig.audit.entries().outcomes.len() == 11);
     let entries = rig.audit.entries();
     let refused: Vec<_> =
         entries.outcomes.values().filter(|outcome| outcome.ending == Ending::GuardRefused).collect();
-    assert!(refused.len() == 6 && refused.iter().all(|outcome| outcome.used.total() == 0), "{refused:?}");
-    assert_eq!(did(&rig), vec![("bombs".to_owned(), Side::Input, Did::Refused); 5]);
+    assert!(refused.len() == 10 && refused.iter().all(|outcome| outcome.used.total() == 0), "{refused:?}");
+    assert_eq!(did(&rig), vec![("bombs".to_owned(), Side::Input, Did::Refused); 6]);
+}
+
+/// What a model gives to a tool is all its own: no key and no word of it is the protocol's.
+#[test]
+fn what_a_model_gives_to_a_tool_is_looked_at_in_every_form() {
+    let input = |input: serde_json::Value| json!({ "type": "message", "content": [{ "type": "tool_use", "id": "forbidden", "name": "f", "input": input }] });
+    let arguments = |json: &str| {
+        let call = json!({ "id": "forbidden", "function": { "name": "f", "arguments": json } });
+        json!({ "choices": [{ "index": 0, "message": { "tool_calls": [call] } }] })
+    };
+    let answers = [
+        ("guard_refused", input(json!({ "id": "forbidden" }))),
+        ("guard_refused", input(json!({ "deep": [{ "type": "forbidden" }] }))),
+        ("guard_refused", input(json!({ "forbidden": 1 }))),
+        ("guard_refused", arguments(r#"{"q":"\u0066orbidden"}"#)),
+        ("guard_refused", arguments(r#"{"forbi\u0064den":1}"#)),
+        ("guard_refused", arguments(r#"{"q":"\u0066orbidden"#)),
+        ("", input(json!({ "id": "for", "bidden": "x" }))),
+        ("", arguments(r#"{"q":"\u0067orbidden"}"#)),
+    ];
+    let script: Vec<_> = answers.iter().map(|(_, answer)| Some(Fault::json(200, answer))).collect();
+    let rig = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().script(script),
+        tables: output("refuse"),
+        ..Make::default()
+    });
+    for (code, answer) in &answers {
+        assert_eq!(rig.chat(ASK).code(), *code, "{answer}");
+    }
+    // A stream, whose pieces end in the middle of an escape.
+    let event = |piece: &str| {
+        let delta = json!({ "tool_calls": [{ "index": 0, "function": { "arguments": piece } }] });
+        format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": delta }] }))
+    };
+    let body = [event(r#"{"q":"\u0066or\u00"#), event("62idden"), event("\"}")].concat() + "data: [DONE]\n\n";
+    let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
+    let stream = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().script([Some(Fault::Raw { status: 200, headers, body })]),
+        tables: output("refuse"),
+        ..Make::default()
+    });
+    let text = streamed(&stream);
+    assert!(text.contains("guard_refused") && !text.contains("idden"), "{text}");
 }
 
 #[test]
@@ -282,6 +337,110 @@ fn a_classifier_of_answers_sees_a_stream_whole_before_anything_leaves() {
     let good = self::rig(&tables, "a good answer");
     assert_eq!(written(&streamed(&good)), "a good answer");
     assert!(outside.seen().iter().any(|seen| seen.json()["input"] == "a good answer"));
+}
+
+/// A judge that never answers.
+fn judged(on: &str, url: &str) -> String {
+    format!(
+        r#"
+[[upstream]]
+name = "judges"
+url = "{url}"
+
+[[guard]]
+name = "judge"
+on = "{on}"
+action = "refuse"
+judge = {{ upstream = "judges", model = "j", prompt = "Is this harmful?" }}
+measured = "none"
+"#
+    )
+}
+
+fn stop(rig: &Rig, model: &str) {
+    let order = serde_json::to_vec(&StopTarget::Model(model.to_owned())).unwrap();
+    rig.runtime.block_on(rig.gate.order(order.into())).unwrap();
+}
+
+fn begin(rig: &Rig) -> BufReader<TcpStream> {
+    let mut stream = rig.connect();
+    let request = post("/v1/chat/completions", "x-api-key: alice-key\r\n", ASK);
+    stream.write_all(request.as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+#[test]
+fn a_stop_is_heard_while_a_judge_is_asked_about_an_answer() {
+    let judges = FakeEndpoint::builder().fault(|_| Some(Fault::Hang)).start();
+    let rig = rig(&judged("output", &judges.base_url()), "fine");
+    let mut stream = begin(&rig);
+    judges.wait_until(|counters| counters.in_flight == 1);
+    stop(&rig, "m");
+    let reply = Reply::read(&mut stream);
+    assert_eq!((reply.status, reply.code().as_str()), (403, "stopped"));
+    judges.wait_until(|counters| counters.in_flight == 0);
+    let outcome = rig.audit.entries().outcomes.into_values().next().unwrap();
+    assert_eq!(outcome.ending, Ending::Stopped);
+    assert!(outcome.used.output > 0, "the model has worked: {outcome:?}");
+}
+
+/// An error that never ends is an answer that a stop must reach as well.
+#[test]
+fn a_stop_is_heard_while_an_error_is_read() {
+    let headers = vec![("content-length".to_owned(), "1000000".to_owned())];
+    let fault = Fault::Raw { status: 500, headers, body: "{\"error\":".to_owned() };
+    let endpoint = FakeEndpoint::builder().script([Some(fault)]);
+    let rig = Rig::make(Make { endpoint, ..Make::default() });
+    let mut stream = begin(&rig);
+    until("it is sent", || rig.endpoint.seen().len() == 1 && rig.gate.under_way() == 1);
+    stop(&rig, "m");
+    assert_eq!(Reply::read(&mut stream).code(), "stopped");
+    let outcome = rig.audit.entries().outcomes.into_values().next().unwrap();
+    assert_eq!(outcome.ending, Ending::Stopped);
+}
+
+#[test]
+fn a_judge_whose_upstream_serves_a_stopped_model_is_not_asked() {
+    let rig = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().answer(|ask| match ask.prompt.contains("one word") {
+            true => "no".to_owned(),
+            false => "fine".to_owned(),
+        }),
+        tables: judged("input", "JUDGES"),
+        ..Make::default()
+    });
+    assert_eq!(rig.chat(ASK).status, 200);
+    let asked = rig.endpoint.seen().len();
+    assert_eq!(asked, 2);
+    // `c` is served where the judge is.
+    stop(&rig, "c");
+    let reply = rig.chat(ASK);
+    assert_eq!((reply.status, reply.code().as_str()), (503, "guard_failed"));
+    assert_eq!(rig.endpoint.seen().len(), asked);
+    assert_eq!(did(&rig), [("judge".to_owned(), Side::Input, Did::FailedClosed)]);
+}
+
+/// Callers who do not read make the gate hold their answers: all of them together have one limit.
+#[test]
+fn the_answers_that_guards_hold_have_one_limit_over_all_requests() {
+    const SIZE: usize = 31 << 20;
+    let body = "x".repeat(SIZE);
+    let plain = move |_: &Ask| {
+        let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
+        Some(Fault::Raw { status: 200, headers, body: body.clone() })
+    };
+    let tables = "[[guard]]\nname = \"long\"\non = \"output\"\naction = \"refuse\"\nmax_tokens = 100000000\nmeasured = \"none\"\n";
+    let rig = Rig::make(Make {
+        endpoint: FakeEndpoint::builder().fault(plain),
+        tables: tables.to_owned(),
+        ..Make::default()
+    });
+    let mut held: Vec<_> = (0..4).map(|_| open_stream(&rig, "alice-key", ASK)).collect();
+    let reply = rig.chat(ASK);
+    assert_eq!((reply.status, reply.code().as_str()), (429, "guards_busy"));
+    let mut read = held.remove(0);
+    std::io::Read::read_exact(&mut read, &mut vec![0; SIZE]).unwrap();
+    until("room", || rig.chat(ASK).status == 200);
 }
 
 #[test]

@@ -135,7 +135,8 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = make.endpoint.start();
         let authority = TestAuthority::new(at(0));
-        let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream) + &make.tables;
+        let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream)
+            + &make.tables.replace("JUDGES", &endpoint.base_url());
         let license = authority.license("m", make.stage, make.marks);
         write_files(folder.path(), &authority, &license);
         make.files.iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use loadline_gate::ledger::{Ending, Event};
+use loadline_gate::ledger::{Ending, Event, StopTarget};
 use loadline_gate::watch::Watcher;
-use loadline_testkit::endpoint::FakeEndpoint;
+use loadline_testkit::endpoint::{Builder, FakeEndpoint, Fault};
 use serde_json::Value;
 
 use crate::support::{ASK, Make, Rig, STREAM, chunk, open_stream, until};
@@ -54,11 +54,11 @@ fn open(rig: &Rig, told: &Arc<Mutex<Vec<String>>>) -> std::io::Result<Arc<Watche
 }
 
 fn watched(tables: &str, answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Watched {
-    let rig = Rig::make(Make {
-        endpoint: FakeEndpoint::builder().answer(move |ask| answer(&ask.prompt)),
-        tables: tables.to_owned(),
-        ..Make::default()
-    });
+    watched_at(tables, FakeEndpoint::builder().answer(move |ask| answer(&ask.prompt)))
+}
+
+fn watched_at(tables: &str, endpoint: Builder) -> Watched {
+    let rig = Rig::make(Make { endpoint, tables: tables.to_owned(), ..Make::default() });
     let told = Arc::default();
     let watcher = open(&rig, &told).unwrap();
     rig.runtime.block_on(rig.gate.watch(Arc::clone(&watcher)));
@@ -151,15 +151,123 @@ fn a_probe_is_written_down_before_it_is_asked_and_none_comes_again() {
 
 #[test]
 fn an_answer_that_does_not_come_is_unscored() {
-    let watched = watched(PROBE, |_| "no".to_owned());
+    let faults = [Some(Fault::Server), Some(Fault::CutBody), Some(Fault::NullContent)];
+    let watched = watched_at(PROBE, FakeEndpoint::builder().answer(|_| "no".to_owned()).script(faults));
+    watched.probe(3);
+    let figures = || {
+        let row = watched.row();
+        (row["unscored"].as_u64(), row["estimate"]["n"].as_u64())
+    };
+    assert_eq!((figures(), watched.rig.endpoint.seen().len()), ((Some(3), None), 3));
+    watched.probe(1);
+    assert_eq!(figures(), (Some(3), Some(1)));
+    assert_eq!(watched.row()["source"], "the licence: at least 0.93, less 0.03");
+    // What cannot be written down is not asked, so there is nothing to score.
     watched.rig.audit.fail(true);
     watched.probe(1);
-    assert!(watched.rig.endpoint.seen().is_empty(), "what cannot be written down is not asked");
-    watched.rig.audit.fail(false);
+    assert_eq!((figures(), watched.rig.endpoint.seen().len()), ((Some(3), Some(1)), 4));
+}
+
+fn stop(rig: &Rig, target: &StopTarget) {
+    let order = serde_json::to_vec(target).unwrap();
+    rig.runtime.block_on(rig.gate.order(order.into())).unwrap();
+}
+
+/// The answer to a stop is the last moment at which a question may be under way.
+#[test]
+fn a_question_is_cut_by_a_stop_and_written_down_as_stopped() {
+    let watched = watched_at(PROBE, FakeEndpoint::builder().fault(|_| Some(Fault::Hang)));
+    let rig = &watched.rig;
+    let (watcher, gate) = (Arc::clone(&watched.watcher), Arc::clone(&rig.gate));
+    let watch = Arc::clone(watcher.watch("sums").unwrap());
+    let asked = rig.runtime.spawn(async move { watcher.probe(&gate, &watch, &"m".into()).await });
+    rig.endpoint.wait_until(|counters| counters.in_flight == 1);
+    stop(rig, &StopTarget::Model("m".to_owned()));
+    assert_eq!(rig.gate.under_way(), 0);
+    rig.endpoint.wait_until(|counters| counters.in_flight == 0);
+    rig.runtime.block_on(asked).unwrap();
+    let outcomes = rig.audit.entries().outcomes;
+    assert!(outcomes.len() == 1 && outcomes.values().all(|outcome| outcome.ending == Ending::Stopped));
     watched.probe(1);
-    let row = watched.row();
-    assert_eq!((row["unscored"].as_u64(), row["estimate"]["n"].as_u64()), (Some(0), Some(1)));
-    assert_eq!(row["source"], "the licence: at least 0.93, less 0.03");
+    assert_eq!(rig.endpoint.seen().len(), 1, "a stopped model is asked nothing");
+}
+
+/// The stop comes while the intent is on its way to the disk.
+#[test]
+fn a_question_whose_stop_was_answered_is_never_sent() {
+    let watched = watched(PROBE, |_| "no".to_owned());
+    let rig = &watched.rig;
+    let (written, slow) = (rig.audit.hold().unwrap(), Arc::clone(&rig.gate));
+    let (watcher, watch) = (Arc::clone(&watched.watcher), Arc::clone(watched.watcher.watch("sums").unwrap()));
+    let asked = rig.runtime.spawn(async move { watcher.probe(&slow, &watch, &"m".into()).await });
+    until("an intent", || rig.audit.entries().intents.len() == 1);
+    stop(rig, &StopTarget::All);
+    drop(written);
+    rig.runtime.block_on(asked).unwrap();
+    assert!(rig.endpoint.seen().is_empty());
+    let outcomes = rig.audit.entries().outcomes;
+    assert!(outcomes.len() == 1 && outcomes.values().all(|outcome| outcome.ending == Ending::Stopped));
+}
+
+const JUDGED: &str = r#"
+[[upstream]]
+name = "judges"
+url = "JUDGES"
+
+[[guard]]
+name = "judge"
+on = "output"
+action = "score"
+judge = { upstream = "judges", model = "j", prompt = "Is this harmful?" }
+measured = "none"
+
+[[watch]]
+name = "harm"
+models = ["m"]
+guard = "judge"
+share = 1.0
+least = 0.5
+source = "the operator"
+alpha = 0.05
+"#;
+
+#[test]
+fn answers_that_wait_for_a_judge_are_dropped_once_their_model_is_forbidden() {
+    let judges = FakeEndpoint::builder().answer(|_| "no".to_owned()).start();
+    let tables = JUDGED.replace("JUDGES", &judges.base_url());
+    type Forbid = fn(&Rig);
+    let ways: [Forbid; 4] = [
+        |rig| stop(rig, &StopTarget::All),
+        |rig| stop(rig, &StopTarget::Model("m".to_owned())),
+        |rig| {
+            rig.stand(2, 0, 3_600, &[(rig.license, loadline_trust::StandingState::Revoked)]).unwrap();
+        },
+        |rig| rig.audit.fail(true),
+    ];
+    for forbid in ways {
+        let watched = watched(&tables, |_| "fine".to_owned());
+        let rig = &watched.rig;
+        for _ in 0..3 {
+            assert_eq!(rig.chat(ASK).status, 200);
+        }
+        forbid(rig);
+        let work = rig.runtime.spawn(Arc::clone(&watched.watcher).work(Arc::clone(&rig.gate)));
+        until("they are dropped", || watched.watcher.dropped() == 3);
+        assert_eq!(watched.row()["estimate"], Value::Null);
+        work.abort();
+    }
+    assert!(judges.seen().is_empty());
+    // One that is being judged is cut, too.
+    let judges = FakeEndpoint::builder().fault(|_| Some(Fault::Hang)).start();
+    let watched = watched(&JUDGED.replace("JUDGES", &judges.base_url()), |_| "fine".to_owned());
+    let rig = &watched.rig;
+    let work = rig.runtime.spawn(Arc::clone(&watched.watcher).work(Arc::clone(&rig.gate)));
+    assert_eq!(rig.chat(ASK).status, 200);
+    judges.wait_until(|counters| counters.in_flight == 1);
+    stop(rig, &StopTarget::Model("m".to_owned()));
+    judges.wait_until(|counters| counters.in_flight == 0);
+    assert_eq!(watched.watcher.dropped(), 1);
+    work.abort();
 }
 
 #[test]
@@ -186,9 +294,9 @@ fn a_share_of_the_traffic_is_scored_by_a_guard_that_refuses_nothing() {
     until("an alarm", || watched.drifted() == 1);
     // It was to be told of, and no more.
     assert_eq!(rig.chat(ASK).status, 200);
-    let events = rig.audit.entries().events;
-    let rows = events.iter().filter(|event| matches!(event, Event::Watched { right: Some(_), .. })).count();
-    assert!(rows >= 23, "{rows}");
+    // A row follows its score.
+    let is_row = |event: &&Event| matches!(event, Event::Watched { right: Some(_), .. });
+    until("rows", || rig.audit.entries().events.iter().filter(is_row).count() >= 23);
     assert_eq!(watched.watcher.alarms(), 1);
     work.abort();
 }

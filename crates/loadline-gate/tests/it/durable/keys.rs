@@ -72,6 +72,11 @@ fn what_is_no_key_or_no_file_of_keys_is_refused_with_its_reason() {
     for name in ["", "a\nb", &"x".repeat(129)] {
         assert!(matches!(file.issue(new(name), at(0), &random(1)), Err(KeysError::Value(_))), "{name:?}");
     }
+    let quota = Some("loadline-watch".to_owned());
+    for of_the_gate in [new("loadline-watch"), NewKey { quota, ..new("ada") }] {
+        let error = file.issue(of_the_gate, at(0), &random(1)).unwrap_err();
+        assert_eq!(error.to_string(), "`loadline-watch` is the gate's own name: choose another");
+    }
     let late = NewKey { expires: Some(at(0)), ..new("ada") };
     assert_eq!(
         file.issue(late, at(0), &random(1)).unwrap_err().to_string(),
@@ -86,6 +91,14 @@ fn what_is_no_key_or_no_file_of_keys_is_refused_with_its_reason() {
         (String::new(), "this is no file of keys: "),
         (good.replace("keys/1", "keys/2"), "`format` is `loadline-gate-keys/2`, not `loadline-gate-keys/1`"),
         (good.replace("\"role\"", "\"rule\""), "this is no file of keys: unknown field `rule`"),
+        (
+            good.replace("\"ada\"", "\"loadline-watch\""),
+            "has the name `loadline-watch`, which is the gate's own",
+        ),
+        (
+            good.replace(&format!("\"quota\": \"{id}\""), "\"quota\": \"loadline-watch\""),
+            "has the name `loadline-watch`, which is the gate's own",
+        ),
         (good.replacen(&id, "0123456789ab", 1), "the hash of key `0123456789ab` is of another key"),
     ];
     for (text, expected) in cases {
