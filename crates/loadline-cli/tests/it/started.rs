@@ -99,7 +99,12 @@ fn without_its_witnesses_no_exam_begins_and_nothing_is_lost() {
         }
         bench.with(&format!("license issue {exam} --stage internal")).ok();
         bench.with(&format!("license bundle --exam {exam} -o {exam}.bundle")).ok();
-        let verified = bench.sandbox.run(&format!("verify {exam}.bundle --json")).ok().json_lines().remove(0);
+        let verified = bench
+            .sandbox
+            .run(&format!("verify {exam}.bundle --witnessed --json"))
+            .ok()
+            .json_lines()
+            .remove(0);
         let seed = verified["steps"].as_array().unwrap().iter().find(|step| step["name"] == "seed").unwrap();
         assert!(seed["detail"].as_str().unwrap().contains("cosigned by w1, w2"), "{seed}");
         let left = verified["cannot_show"].to_string();
@@ -116,6 +121,9 @@ fn a_log_without_witnesses_says_what_that_leaves_open() {
     bench.ok("license bundle -o x.bundle");
     let verified = bench.sandbox.run("verify x.bundle --json").ok().json_lines().remove(0);
     assert!(verified["cannot_show"].to_string().contains("its log asks for no witness"), "{verified}");
+    let refused = bench.sandbox.run("verify x.bundle --witnessed");
+    assert_eq!(refused.code, 30, "{}", refused.text());
+    assert!(refused.stdout.contains("asks for an exam that witnesses cosigned"), "{}", refused.text());
     let start: Vec<Value> = bench.log().into_iter().filter(|entry| entry["kind"] == "start").collect();
     assert!(start[0]["witnessed"].as_str().unwrap().contains("\n4\n"), "{start:?}");
 }
