@@ -16,6 +16,7 @@ Options:
   --root DIGEST     which authority it must be: the digest that it publishes (sha256:…)
   --standing FILE   a fresh standing of the authority, which may have revoked the licence since
   --now TIME        the moment to verify at, such as 2027-01-01T00:00:00Z (default: now)
+  --witnessed       refuse an exam whose start no witness cosigned
   --json            print as JSON
   --help            this
 
@@ -34,6 +35,8 @@ pub struct Args {
     pub standing: Option<PathBuf>,
     /// The moment.
     pub now: Option<Instant>,
+    /// Whether witnesses must have cosigned the exam's start.
+    pub witnessed: bool,
     /// Whether to print JSON.
     pub json: bool,
 }
@@ -60,6 +63,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Str
         match argument.to_str() {
             Some("--help" | "-h") => return Ok(Asked::Help),
             Some("--json") => args.json = true,
+            Some("--witnessed") => args.witnessed = true,
             Some("--root") => args.root = Some(read("--root", &value("--root")?)?),
             Some("--now") => args.now = Some(read("--now", &value("--now")?)?),
             Some("--standing") => args.standing = Some(value("--standing")?.into()),
@@ -91,11 +95,11 @@ mod tests {
     fn options_stand_anywhere() {
         let root = format!("sha256:{}", "ab".repeat(32));
         let Asked::Verify(args) =
-            of(&["--json", "b", "--root", &root, "--now", "2027-01-01T00:00:00Z"]).unwrap()
+            of(&["--json", "--witnessed", "b", "--root", &root, "--now", "2027-01-01T00:00:00Z"]).unwrap()
         else {
             panic!("help")
         };
-        assert_eq!((args.bundle, args.json), (PathBuf::from("b"), true));
+        assert_eq!((args.bundle, args.json, args.witnessed), (PathBuf::from("b"), true, true));
         assert_eq!(args.root.unwrap().to_string(), root);
         assert_eq!(args.now.unwrap().to_string(), "2027-01-01T00:00:00Z");
         assert_eq!(of(&["b", "--help"]).unwrap(), Asked::Help);

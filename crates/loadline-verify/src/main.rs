@@ -66,7 +66,7 @@ fn check(args: &Args) -> Result<Report, String> {
         Some(now) => now,
         None => clock()?,
     };
-    let anchor = Anchor { root: args.root, standing, ..Anchor::at(now) };
+    let anchor = Anchor { root: args.root, standing, witnessed: args.witnessed, ..Anchor::at(now) };
     if args.bundle.is_dir() {
         let path = one_line(&args.bundle.display().to_string(), 200);
         return Err(format!("`{path}` is a folder: give the file of a bundle, usually `license.bundle`"));

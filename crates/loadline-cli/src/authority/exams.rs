@@ -82,16 +82,17 @@ fn store(dir: &std::path::Path) -> PathBuf {
 }
 
 /// Begins an exam of a registered model: the newest registration whose commitment made no questions yet, or this one.
-/// An exam that was begun and of which nothing was asked is given again: whoever began it may have been killed.
+/// An exam that was begun and of which nothing was asked is given again, unless a newer registration waits: whoever began it may
+/// have been killed.
 ///
-/// The log is cosigned first, and the start is its next entry. So nobody knows the questions before the log has shown what
+/// The start is the next entry after its registration, but for roots, and before it the log is cosigned. So nobody knows the questions before the log has shown what
 /// they follow from, and a process that is killed in between leaves nothing behind.
 ///
 /// # Errors
 /// When there is none, the policy allows no more attempts, too few witnesses cosign the log, the disk refuses, or a key
 /// cannot be opened.
 pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<ExamHistory> {
-    if let Some(history) = begun(office, registration) {
+    if let Some(history) = begun(office, registration)? {
         keep(&office.folder, &history)?;
         return Ok(history);
     }
@@ -121,6 +122,7 @@ pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<
             "an attempt is registered after the one before: `loadline exam commit POLICY`, then `loadline model register MODEL`",
         ));
     }
+    is_newest(office, index)?;
     let model = registration.model;
     let (witnessed, at) = witnessed(office, ui)?;
     let start = Start {
@@ -141,15 +143,51 @@ pub fn start(office: &mut Office, registration: Option<u64>, ui: &Ui) -> Result<
     Ok(history)
 }
 
+/// Only roots may be between a registration and its start: with several that wait, or with more entries, an authority would
+/// have as many seeds to choose from.
+fn is_newest(office: &Office, registration: u64) -> Result<()> {
+    let newest = office.history.iter().rev().find(|(_, entry)| !matches!(entry, Entry::Root(_)));
+    match newest {
+        Some((index, entry)) if index != registration => {
+            let kind = entry.kind();
+            let message = format!(
+                "an exam begins right after its registration, and after registration {registration} the log has entry \
+                 {index}, a `{kind}`"
+            );
+            Err(Failure::new(Exit::Usage, message).hint(
+                "register the model again: `loadline exam commit POLICY`, then `loadline model register MODEL`",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The newest exam, if it is of what is to be begun, and nothing was asked of it.
-fn begun(office: &Office, registration: Option<u64>) -> Option<ExamHistory> {
-    let history = office.history.exam(None).ok()?;
+fn begun(office: &Office, registration: Option<u64>) -> Result<Option<ExamHistory>> {
+    let Ok(history) = office.history.exam(None) else { return Ok(None) };
     let is_wanted = match registration {
         Some(index) => index == history.start.registration,
-        None => office.history.free_registration(None).is_none(),
+        None => office.history.free_registration(None).is_none_or(|(waits, _)| waits < history.index),
     };
-    let is_asked = history.finish.is_some() || marker(&office.folder.exam(history.start.exam)).exists();
-    (is_wanted && !is_asked).then_some(history)
+    let is_asked = history.finish.is_some() || is_asked(&office.folder.exam(history.start.exam))?;
+    Ok((is_wanted && !is_asked).then_some(history))
+}
+
+/// Whether something was asked of an exam: there is the marker, or an answer. Who takes away the one has the other still.
+fn is_asked(dir: &std::path::Path) -> Result<bool> {
+    if marker(dir).exists() {
+        return Ok(true);
+    }
+    let store = Store::open(store(dir));
+    for run in store.runs().map_err(|error| record_failure(&error))? {
+        let reader = store.reader(&run).map_err(|error| record_failure(&error))?;
+        for row in reader.rows() {
+            if let (_, Row::Sample(_)) = row.map_err(|error| record_failure(&error))? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Made before the first question of an exam is asked: whoever finds it goes on with an exam that was cut off.
@@ -289,9 +327,8 @@ pub fn is_complete(sitting: &Sitting) -> Result<bool> {
 /// # Errors
 /// When the disk refuses or a key cannot be opened.
 pub fn resume(office: &mut Office, sitting: &Sitting) -> Result<bool> {
-    let marker = marker(&sitting.dir);
-    if !marker.exists() {
-        folder::write(&marker, b"", folder::PUBLIC)?;
+    if !is_asked(&sitting.dir)? {
+        folder::write(&marker(&sitting.dir), b"", folder::PUBLIC)?;
         return Ok(false);
     }
     office.log(vec![Entry::Resume(Resume { exam: sitting.exam(), at: office.now })])?;

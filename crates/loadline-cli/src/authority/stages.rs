@@ -21,6 +21,9 @@ use crate::failure::{Failure, Result};
 
 const DAY_S: u64 = 86_400;
 
+/// How much of a digest must be given: what is named is opened or closed, and a typing error must not be another one.
+const LEAST_DIGITS: usize = 8;
+
 /// What a transition is to be about.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -57,7 +60,7 @@ fn refused(error: &TransitionError) -> Failure {
 /// When it names nothing, or several things.
 pub fn resolve(office: &Office, text: &str) -> Result<(Digest, Option<Digest>)> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    let is_beginning = |digest: Digest| !hex.is_empty() && digest.hex().starts_with(hex);
+    let is_beginning = |digest: Digest| hex.len() >= LEAST_DIGITS && digest.hex().starts_with(hex);
     let mut found: Vec<(Digest, Option<Digest>)> = Vec::new();
     for entry in office.history.entries() {
         match entry {
@@ -76,7 +79,9 @@ pub fn resolve(office: &Office, text: &str) -> Result<(Digest, Option<Digest>)> 
         [only] => Ok(only),
         [] => Err(usage(
             format!("no model and no licence is named `{}`", one_line(text, 80)),
-            "give a model as it was registered, or the beginning of its digest or of a licence's",
+            format!(
+                "give a model as it was registered, or at least {LEAST_DIGITS} digits of its digest or of a licence's"
+            ),
         )),
         _ => Err(usage(
             format!("`{}` names {} models and licences", one_line(text, 80), found.len()),
@@ -183,6 +188,15 @@ fn climbs(
             format!("propose `--to {}` first", rule.stage),
         ));
     }
+    // Else whoever suspends it gets around the days that it must stand where it was.
+    if let (ModelStage::Suspended, Some(reached)) = (stands.stage, from)
+        && to > reached
+    {
+        return Err(usage(
+            format!("the model was suspended at `{reached}` and goes back to at most that"),
+            format!("propose `--to {reached}` first"),
+        ));
+    }
     let least = stands.stage.stage().and_then(|stage| policy.stage(stage)).and_then(|rule| rule.min_days);
     if let (Some(days), Some(since)) = (least, stands.since)
         && now.seconds().saturating_sub(since.seconds()) < days.saturating_mul(DAY_S)
@@ -204,7 +218,23 @@ fn climbs(
     Ok(())
 }
 
-/// Logs a transition, when it is about the state that the model is in and enough have signed.
+/// The model's last step, if it is the one that is wished: whoever gives a command again may have been killed after the log.
+///
+/// # Errors
+/// When what was signed is not here, or is not what was logged.
+pub fn done(office: &Office, wish: &Wish) -> Result<Option<(u64, Transition, Digest)>> {
+    let stands = office.history.stages(wish.model);
+    let Some((index, step)) = stands.steps.last() else { return Ok(None) };
+    let is_licence = step.license.is_none() || wish.license.is_none() || wish.license == step.license;
+    if (step.to, &step.reason) != (wish.to, &wish.reason) || !is_licence {
+        return Ok(None);
+    }
+    let (transition, _) = read(office, step)?;
+    Ok(Some((*index, transition, step.transition)))
+}
+
+/// Logs a transition, when it is about the state that the model is in and enough have signed. The model's last one is not
+/// logged again.
 ///
 /// # Errors
 /// When it is about something else, somebody signed who has no say, the disk refuses, or a key cannot be opened.
@@ -213,6 +243,12 @@ pub fn log(office: &mut Office, envelope: &Envelope) -> Result<Outcome> {
     let stands = office.history.stages(transition.model);
     if transition.authority != office.chain.authority() {
         return Err(usage("the transition is for another authority", "bring it to the one that it names"));
+    }
+    let digest = envelope.payload_digest();
+    if let Some((index, step)) = stands.steps.last()
+        && step.transition == digest
+    {
+        return Ok(Outcome::Logged(*index));
     }
     if (transition.from, transition.previous) != (stands.stage, stands.last) {
         let message = format!(
@@ -229,7 +265,6 @@ pub fn log(office: &mut Office, envelope: &Envelope) -> Result<Outcome> {
             return Err(Failure::of(Exit::EvidenceInvalid, &error).hint(error.hint()));
         }
     }
-    let digest = envelope.payload_digest();
     folder::write(&path(office, digest), &envelope.to_bytes(), folder::PUBLIC)?;
     // A clock that went back a little must not make a history that goes back.
     let at = stands.since.map_or(office.now, |since| since.max(office.now));

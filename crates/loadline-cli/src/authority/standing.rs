@@ -30,12 +30,26 @@ pub fn read(folder: &Folder, chain: &RootChain) -> Result<Option<(Standing, Vec<
 /// # Errors
 /// When the last one is damaged, the key cannot be opened, or the disk refuses.
 pub fn issue(office: &Office, lease: Duration) -> Result<Standing> {
+    sign(office, lease, false)
+}
+
+/// The same, and it ends no earlier than the last: what is signed on the way to something else must close no gate.
+///
+/// # Errors
+/// As [`issue`].
+pub fn prolong(office: &Office, lease: Duration) -> Result<Standing> {
+    sign(office, lease, true)
+}
+
+fn sign(office: &Office, lease: Duration, keeps_end: bool) -> Result<Standing> {
     let last = read(&office.folder, &office.chain)?;
     let epoch = last.as_ref().map_or(0, |(standing, _)| standing.epoch) + 1;
+    let end = last.as_ref().filter(|_| keeps_end).map(|(standing, _)| standing.expires);
     // A clock that went back must not make a standing that ends before the last one began.
     let issued = last.map_or(office.now, |(standing, _)| standing.issued.max(office.now));
     let expires = Instant::from_seconds(issued.seconds().saturating_add(lease.as_secs()))
         .map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let expires = end.map_or(expires, |end| end.max(expires));
     let standing = Standing {
         format: STANDING_FORMAT.to_owned(),
         authority: office.chain.authority(),

@@ -100,7 +100,7 @@ pub struct Rest {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// How long the standing counts that is signed when the model goes
+    /// How long the standing counts at least that is signed when the model goes
     #[arg(long, value_name = "TIME", value_parser = super::standing::time, default_value = "5m")]
     pub lease: std::time::Duration,
 
@@ -150,6 +150,9 @@ fn propose(args: &Propose, ui: &Ui) -> Result {
     let office = Office::open(&args.rest.office)?;
     let (model, license) = stages::resolve(&office, &args.model)?;
     let wish = Wish { model, license, to: args.to, reason: args.reason.clone() };
+    if let Some(done) = stages::done(&office, &wish)? {
+        return conclude(office, done, &args.rest, ui);
+    }
     let transition = stages::propose(&office, &wish)?;
     let key = match &args.key {
         Some(path) => own_key(path, &args.rest)?,
@@ -228,14 +231,25 @@ fn finish(
         Outcome::Logged(index) => index,
         Outcome::Missing(what) => return kept(envelope, output, &what, rest, ui),
     };
+    conclude(office, (index, transition.clone(), envelope.payload_digest()), rest, ui)
+}
+
+/// Signs for the gates what follows from a logged transition, and publishes the log.
+fn conclude(
+    mut office: Office,
+    (index, transition, digest): (u64, Transition, Digest),
+    rest: &Rest,
+    ui: &Ui,
+) -> Result {
     let word = match transition.from.step(transition.to) {
         Ok(Step::Promotion(_)) => "Promoted",
         _ => "Demoted",
     };
-    ui.status(word, format_args!("{}, entry {index} of the log", way(transition)));
-    let standing = standing::issue(&office, rest.lease)?;
+    ui.status(word, format_args!("{}, entry {index} of the log", way(&transition)));
+    let standing = standing::prolong(&office, rest.lease)?;
     let path = office.folder.standing();
-    ui.status("Signed", format_args!("standing of epoch {}: `{}`", standing.epoch, path.display()));
+    let (epoch, end) = (standing.epoch, standing.expires);
+    ui.status("Signed", format_args!("standing of epoch {epoch}, until {end}: `{}`", path.display()));
     office.publish(ui)?;
     if transition.to == ModelStage::WeightsReleased {
         ui.warning(RELEASED);
@@ -243,8 +257,8 @@ fn finish(
     let mut out = ui.out();
     if rest.json {
         out.json(&json!({
-            "index": index, "transition": envelope.payload_digest(), "model": transition.model,
-            "from": transition.from, "to": transition.to, "license": transition.license, "epoch": standing.epoch,
+            "index": index, "transition": digest, "model": transition.model, "from": transition.from,
+            "to": transition.to, "license": transition.license, "epoch": epoch, "expires": end,
         }))?;
     } else {
         out.line(transition.to)?;

@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub standing: Option<PathBuf>,
 
+    /// Refuse an exam whose start no witness cosigned: the authority could have chosen its questions
+    #[arg(long)]
+    pub witnessed: bool,
+
     /// The moment to verify at, such as 2027-01-01T00:00:00Z (default: now)
     #[arg(long, value_name = "TIME")]
     pub now: Option<Instant>,
@@ -53,6 +57,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
         now: args.now.map_or_else(roots::now, Ok)?,
         root: args.root.as_deref().map(root).transpose()?,
         standing: args.standing.as_deref().map(folder::read).transpose()?,
+        witnessed: args.witnessed,
         ..Anchor::at(Instant::EPOCH)
     };
     let report = check(&args.bundle, &anchor)?;

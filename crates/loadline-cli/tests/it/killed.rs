@@ -143,6 +143,21 @@ fn a_revocation_that_was_killed_is_one_revocation() {
 }
 
 #[test]
+fn a_step_whose_propose_was_killed_is_one_step() {
+    let bench = Bench::new();
+    bench.examined("fake/ability=0.95");
+    let issued = bench.ok("license issue --stage internal --json").json_lines().remove(0);
+    verifies(&bench);
+    let license = issued["license"].as_str().unwrap().to_owned();
+    let line = format!("stage propose {license} --to suspended --reason doubts");
+    killed_anywhere(&bench, &line, "stage", |bench| {
+        let told = bench.sandbox.run("verify x.bundle --standing authority/standing.json");
+        assert_eq!(told.code, 30, "{}", told.text());
+        assert!(told.stdout.contains("the model stands at `suspended`: doubts"), "{}", told.stdout);
+    });
+}
+
+#[test]
 fn weights_that_were_exchanged_are_not_asked() {
     let bench = Bench::new();
     let mut tiny = model(&Shape::of(Family::Llama));

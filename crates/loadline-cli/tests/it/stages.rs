@@ -112,9 +112,17 @@ fn a_promotion_takes_a_licence_and_the_signatures_of_its_rule() {
     assert_eq!(stands(&site)["stage"], "internal");
     let up = bench.ok("stage sign up.json --join red.json --json").json_lines().remove(0);
     assert_eq!((&up["to"], &up["license"]), (&json!("limited"), &json!(limited)));
+    // Whoever gives the command again may have been killed: nothing is logged twice.
+    let again = bench.ok("stage sign up.json --join red.json --json").json_lines().remove(0);
+    assert_eq!((&again["index"], &again["transition"]), (&up["index"], &up["transition"]));
+    let replayed = bench.run(&format!("stage propose {} --to internal --reason passed", site.license));
+    assert!(replayed.stderr.contains("entry"), "{}", replayed.text());
     let replayed = bench.run("stage sign up.json --join red.json");
     assert_eq!(replayed.code, 2, "{}", replayed.text());
-    assert!(replayed.stderr.contains("the model went on: it stands at `limited`"), "{}", replayed.text());
+    assert!(replayed.stderr.contains("the model went on: it stands at `internal`"), "{}", replayed.text());
+    let up = licence(&format!("{limited} --to limited --reason ready -o up.json")).ok();
+    assert!(up.stderr.contains("0 of 1 needed"), "{}", up.text());
+    bench.ok(&format!("stage sign up.json {red}"));
     assert!(!bench.ok("license show").stdout.contains("suspended"));
     bundled(&site, &limited);
 }
@@ -167,6 +175,27 @@ fn a_stage_is_not_left_sooner_than_the_policy_says() {
     let early = bench.run(&format!("stage propose {limited} --to limited --reason ready"));
     assert_eq!(early.code, 2, "{}", early.text());
     assert!(early.stderr.contains("the policy asks for 30 days"), "{}", early.text());
+    // Not by way of a suspension either; back to where it was, it may go.
+    let end = |bench: &Bench| bench.ok("standing show --json").json_lines().remove(0)["expires"].clone();
+    bench.ok("standing issue --lease 24h");
+    let long = end(&bench);
+    bench.ok(&format!("stage propose {internal} --to suspended --reason doubts"));
+    let around = bench.run(&format!("stage propose {limited} --to limited --reason ready"));
+    assert_eq!(around.code, 2, "{}", around.text());
+    assert!(
+        around.stderr.contains("was suspended at `internal` and goes back to at most"),
+        "{}",
+        around.text()
+    );
+    bench.ok(&format!("stage propose {internal} --to internal --reason cleared"));
+    assert_eq!(end(&bench), long, "what is signed with a step ends no earlier than what it replaces");
+    let again = bench.ok("license issue --stage limited");
+    assert!(again.stderr.contains(&format!("until {}", long.as_str().unwrap())), "{}", again.text());
+    assert_eq!(end(&bench), long);
+    let short = bench.run(&format!("stage show {}", &internal[..14]));
+    assert_eq!(short.code, 2, "{}", short.text());
+    assert!(short.stderr.contains("at least 8 digits"), "{}", short.text());
+    bench.ok(&format!("stage show {}", &internal[..15]));
     // Back is possible at any time.
     bench.ok(&format!("stage propose {internal} --to draft --reason doubts"));
 }

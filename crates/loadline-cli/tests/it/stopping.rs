@@ -340,6 +340,10 @@ fn a_drill_measures_a_stop_and_the_authority_logs_it() {
     assert_eq!(few.code, 2, "{}", few.text());
     assert!(few.stderr.contains("starting again takes 2 stop keys, and 1 are given"), "{}", few.text());
     let drill = "--streams 20 --last-byte-ms 60000 --lift-key ben.age --json";
+    site.drill(drill).ok();
+    site.endpoint.wait_until(|counters| counters.streams == 0);
+    let old = std::fs::read(site.bench.sandbox.path("drill.json")).unwrap();
+    site.bench.sandbox.write("old.json", old);
     let drilled = site.drill(drill).ok();
     let said = drilled.json_lines().remove(0);
     let report = &said["report"];
@@ -354,6 +358,10 @@ fn a_drill_measures_a_stop_and_the_authority_logs_it() {
     let entry = site.bench.log().into_iter().find(|entry| entry["kind"] == "drill").unwrap();
     assert_eq!((&entry["drill"], &entry["last_byte_ms"]), (&said["digest"], &report["last_byte_ms"]));
     site.bench.sandbox.run("log fsck authority").ok();
+    // The newest one counts: an older one does not come after it.
+    let older = site.bench.run("stop drill --log old.json");
+    assert_eq!(older.code, 2, "{}", older.text());
+    assert!(older.stderr.contains("which is not after the model's last one: entry"), "{}", older.text());
     let twice = site.bench.run("stop drill --log drill.json");
     assert_eq!(twice.code, 2, "{}", twice.text());
     let mut forged = std::fs::read(site.bench.sandbox.path("drill.json")).unwrap();

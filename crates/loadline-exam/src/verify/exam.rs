@@ -116,7 +116,7 @@ pub(super) fn registered(
 /// What keeps the authority from trying until it likes the questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tries {
-    /// Nothing: an exam of before starts were witnessed.
+    /// Nothing: the start is of the form of before starts were witnessed.
     Older,
     /// Nothing: the log's policy asks for no witness.
     Alone,
@@ -129,8 +129,8 @@ pub(super) fn seed(
     story: &Story,
     logged: &Logged,
     chain: &RootChain,
-    policy: Digest,
-    model: Digest,
+    (policy, model): (Digest, Digest),
+    anchor: &Anchor,
 ) -> Result<((ExamSeed, Tries), String), Not> {
     let secret = &story.finish.1.secret;
     if secret.hash() != story.commitment.1.secret_hash {
@@ -161,6 +161,11 @@ pub(super) fn seed(
             (Tries::Witnessed(names.len()), format!("by {}", names.join(", ")))
         }
     };
+    if anchor.witnessed && !matches!(tries, Tries::Witnessed(_)) {
+        let what =
+            format!("it was cosigned {seen}, and the verifier asks for an exam that witnesses cosigned");
+        return Err(wrong(format!("log entry {}", story.start.0), what));
+    }
     let detail = format!(
         "from the secret, the log at {} entries, cosigned {seen}, the policy and the model",
         checkpoint.size

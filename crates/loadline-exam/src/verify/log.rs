@@ -170,10 +170,12 @@ pub(super) fn story(
     let public = policy_entry(logged, (rules, policy), story.commitment.0)?;
     sequence(&story)?;
     about(&story, policy, model)?;
+    adjoins(&story)?;
     follows(&story, logged)?;
     let (before, shown) = attempts(&story, logged)?;
     story.unshown = before - shown;
     story.resumes = resumes(&story, logged)?;
+    counted(&story)?;
     let known = 4 + public + before + shown + story.resumes as usize + story.roots.len();
     stages(logged, model)?;
     let changes = ["revoke", "suspend", "reinstate", "stage", "drill"]
@@ -280,6 +282,34 @@ fn sequence(story: &Story) -> Result<(), Not> {
     Ok(())
 }
 
+/// A witnessed start is the next entry after its registration, but for new roots: whoever has several registrations waiting,
+/// or adds entries, would choose among as many seeds.
+fn adjoins(story: &Story) -> Result<(), Not> {
+    let (registration, start) = (story.registration.0, story.start.0);
+    let roots = story.roots.iter().filter(|(index, _)| (registration..start).contains(index)).count() as u64;
+    // What has a place before the start was checked to rise.
+    let others = start.saturating_sub(registration).saturating_sub(1).saturating_sub(roots);
+    if story.start.1.witnessed.is_none() || others == 0 {
+        return Ok(());
+    }
+    let what = format!(
+        "the start is not the next entry after its registration, entry {registration}: {others} others than roots are between"
+    );
+    Err(wrong(at(start), what))
+}
+
+/// What counts its interruptions never ceases to.
+fn counted(story: &Story) -> Result<(), Not> {
+    if story.start.1.witnessed.is_some() && story.finish.1.resumes.is_none() {
+        let what = format!(
+            "it has no `resumes`, and the start, entry {}, is of the form whose end counts them",
+            story.start.0
+        );
+        return Err(wrong(at(story.finish.0), what));
+    }
+    Ok(())
+}
+
 /// Every entry is about this model, this policy and this exam.
 fn about(story: &Story, policy: Digest, model: Digest) -> Result<(), Not> {
     let (commitment, registration) = (&story.commitment.1, &story.registration.1);
@@ -340,6 +370,10 @@ fn attempts(story: &Story, logged: &Logged) -> Result<(usize, usize), Not> {
                 at(index),
                 "it was not registered and committed anew after the attempt before",
             ));
+        }
+        if earlier.witnessed.is_some() && later.witnessed.is_none() {
+            let what = format!("it has no `witnessed`, and the attempt before, entry {previous}, has");
+            return Err(wrong(at(index), what));
         }
         if earlier.at > later.at {
             return Err(wrong(at(index), "it is earlier than the attempt before"));

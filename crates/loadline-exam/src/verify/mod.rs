@@ -137,7 +137,7 @@ impl Facts {
             let story = need(self.story.as_ref(), StepName::Order)?;
             let chain = need(self.chain.as_ref(), StepName::Roots)?;
             let (_, policy) = need(self.policy.as_ref(), StepName::Policy)?;
-            exam::seed(story, logged, chain, *policy, story.registration.1.model)
+            exam::seed(story, logged, chain, (*policy, story.registration.1.model), anchor)
         });
         self.exam = list.step(StepName::Attestation, || {
             let (policy, policy_digest) = need(self.policy.as_ref(), StepName::Policy)?;
@@ -287,11 +287,15 @@ impl Facts {
             (true, self.choice()),
             (
                 story.is_some_and(|story| story.unshown > 0),
-                "that no earlier attempt had the same secret: their commitments are not in the bundle, which is an older one",
+                "that no earlier attempt had the same secret: their commitments are not in the bundle, which is of an older form",
+            ),
+            (
+                true,
+                "that the exam was not interrupted more often than the log says: the authority can ask and log nothing of it",
             ),
             (
                 story.is_some_and(|story| story.finish.1.resumes.is_none()),
-                "that the exam was not interrupted more often: its end does not count the `resume` entries, as in older ones",
+                "that every logged interruption is here: its end does not count the `resume` entries, as in the older form",
             ),
             (
                 self.decided.as_ref().is_some_and(|decided| decided.case.drill.is_some()),
@@ -313,22 +317,23 @@ impl Facts {
     fn choice(&self) -> &'static str {
         match self.seed.as_ref().map(|(_, tries)| *tries) {
             None | Some(Tries::Older) => {
-                "that the authority did not choose the questions: the seed has no cosignatures, as in exams of before \
-                 starts were witnessed, so it could try registrations as often as it liked before it published one"
+                "that the authority did not choose the questions: its start is of an older form, without cosignatures, \
+                 so it could try registrations as often as it liked before it published one"
             }
             Some(Tries::Alone) => {
                 "that the authority did not choose the questions: its log asks for no witness, so it could try nonces \
                  of the registration as often as it liked before it published one"
             }
             Some(Tries::Witnessed(1)) => {
-                "that the authority took the first questions it got: for others it had to ask the witness to cosign \
-                 again, which gives at most one try a second, seen by it, if it signs deterministically; with its help \
-                 it could try as it liked"
+                "that the authority took the first questions it got: it had one try for each second in which it got \
+                 the witness to cosign, which only the witness saw, and one for each time that it registered anew or \
+                 signed a new root, which the log shows; with the witness's help it could try as it liked"
             }
             Some(Tries::Witnessed(_)) => {
-                "that the authority took the first questions it got: for others it had to ask the witnesses to cosign \
-                 again, seen by them, at most once a second each if they sign deterministically, and could combine \
-                 cosignatures up to 15 seconds apart; with the help of all of them it could try as it liked"
+                "that the authority took the first questions it got: it had one try for each set of witnesses that makes \
+                 the quorum and each choice of their cosignatures up to 15 seconds apart, of which each gives one a \
+                 second and only they saw it, and more for each time that it registered anew or signed a new root, \
+                 which the log shows; with the help of a quorum it could try as it liked"
             }
         }
     }

@@ -22,12 +22,14 @@ pub struct Anchor {
     pub standing: Option<Vec<u8>>,
     /// The newest standing seen before.
     pub standing_seen: Option<StandingMark>,
+    /// Whether the exam must be one whose start witnesses cosigned.
+    pub witnessed: bool,
 }
 
 impl Anchor {
     /// Nothing but the moment.
     pub fn at(now: Instant) -> Self {
-        Self { now, root: None, root_seen: None, standing: None, standing_seen: None }
+        Self { now, root: None, root_seen: None, standing: None, standing_seen: None, witnessed: false }
     }
 }
 
@@ -180,7 +182,7 @@ pub struct Summary {
     pub policy: Option<String>,
     /// Which attempt.
     pub attempt: Option<u64>,
-    /// How often the exam was interrupted, by the entries in the bundle; in older ones, at least so often.
+    /// How often the exam was interrupted, by the entries in the bundle; in the older form, at least so often.
     pub resumes: u64,
     /// How many cosignatures went into the seed, if it holds: with none, the authority could try questions as it liked.
     pub cosignatures: Option<usize>,

@@ -107,8 +107,8 @@ fn a_seed_from_another_checkpoint_is_refused() {
     plan_fails(&older, StepName::Seed, &["5 entries", "right after the registration", "4"]);
     plan_fails(
         &Plan { start_late: 1, ..plan() },
-        StepName::Seed,
-        &["4 entries", "right before the start", "5"],
+        StepName::Order,
+        &["log entry 5", "not the next entry after its registration, entry 3"],
     );
     let attested = Plan { exam: Some(|exam| exam.checkpoint.root = Digest([3; 32])), ..plan() };
     plan_fails(&attested, StepName::Attestation, &["`checkpoint`"]);

@@ -64,7 +64,6 @@ fn good() -> Vec<Vector> {
     }
     vectors.push(planned("two of three witnesses", &two_of_three()));
     vectors.push(planned("no witness", &Plan { quorum: "quorum none", ..plan() }));
-    vectors.push(planned("entries while it waits", &Plan { seed_late: 2, ..plan() }));
     let mut unlicensed = make(&plan()).unwrap();
     (unlicensed.contents.license, unlicensed.contents.svr) = (None, None);
     unlicensed.contents.entries.pop();
@@ -232,6 +231,12 @@ fn start_attacks() -> Vec<Vector> {
         |name: &str, change: fn(&mut Start)| planned(name, &Plan { start: Some(change), ..two_of_three() });
     let mut vectors = vec![
         of("entries before the start", |p| p.start_late = 1),
+        of("entries while it waits", |p| p.seed_late = 2),
+        of("not witnessed any more", |p| {
+            p.attempts = 2;
+            p.start = Some(|start| start.witnessed = None);
+        }),
+        of("not counted any more", |p| p.finish = Some(|finish| finish.resumes = None)),
         of("questions of another second", |p| p.tried = Some(994)),
         of("the secret of another attempt", |p| (p.attempts, p.secret) = (2, Some(1))),
         of("another id of an earlier attempt", |p| {
@@ -374,6 +379,14 @@ fn anchors() -> Vec<Vector> {
     let mut own = Vec::new();
     let mut with = |name: &str, anchor: Anchor| vectors.push(Vector { anchor, ..vector(name, &fixture) });
     with("another pinned root", Anchor { root: Some(Digest([1; 32])), ..Anchor::at(now) });
+    with("witnesses asked for", Anchor { witnessed: true, ..Anchor::at(now) });
+    for (name, plan) in [
+        ("older, witnesses asked for", Plan { older: true, ..Plan::default() }),
+        ("none, witnesses asked for", Plan { quorum: "quorum none", ..Plan::default() }),
+    ] {
+        let fixture = make(&plan).unwrap();
+        own.push(Vector { anchor: Anchor { witnessed: true, ..Anchor::at(now) }, ..vector(name, &fixture) });
+    }
     for seconds in
         [86_400, 90_000, 91_940, 91_939, 92_000, 90_000 + 90 * 86_400, 90_001 + 90 * 86_400, 500 * 86_400]
     {
@@ -432,6 +445,7 @@ fn by_python(python: &Path, vectors: &[Vector]) -> Vec<Value> {
             "bundle": file("bundle", &vector.bundle),
             "now": vector.anchor.now,
             "root": vector.anchor.root,
+            "witnessed": vector.anchor.witnessed,
             "standing": vector.anchor.standing.as_ref().map(|bytes| file("standing", bytes)),
             "epoch": vector.anchor.standing_seen.map_or(1, |seen| seen.epoch),
         }));

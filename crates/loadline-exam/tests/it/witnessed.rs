@@ -3,10 +3,10 @@
 use loadline_core::Digest;
 use loadline_exam::entry::Start;
 use loadline_exam::fixture::{Plan, at, make, signer};
-use loadline_exam::{Report, StepName};
+use loadline_exam::{Anchor, Report, StepName, verify};
 use loadline_tlog::{Checkpoint, Note};
 
-use crate::support::{check, plan_fails};
+use crate::support::{check, fails, plan_fails};
 
 /// Two of three witnesses.
 pub fn two_of_three() -> Plan {
@@ -101,10 +101,42 @@ fn another_state_of_the_log_than_right_before_the_start_is_refused() {
         sign(start, &other, &[("log", 0), ("one", 995)]);
     };
     seed_fails(other, &["does not know a log `log.example/other`"]);
-    let late = Plan { start_late: 2, ..Plan::default() };
-    plan_fails(&late, StepName::Seed, &["has 4 entries", "right before the start there are 6"]);
-    // Others may log something while a registration waits.
-    choice(&check(&make(&Plan { seed_late: 3, ..Plan::default() }).unwrap()));
+}
+
+/// Whoever has several registrations waiting, or adds entries until it likes the seed, would choose.
+#[test]
+fn a_start_is_right_after_its_registration() {
+    let words = ["log entry 6", "not the next entry after its registration, entry 3: 2 others"];
+    plan_fails(&Plan { start_late: 2, ..Plan::default() }, StepName::Order, &words);
+    plan_fails(&Plan { seed_late: 2, ..Plan::default() }, StepName::Order, &words);
+}
+
+#[test]
+fn what_was_once_witnessed_or_counted_stays_so() {
+    let second = Plan { attempts: 2, ..Plan::default() };
+    let words = ["it has no `witnessed`, and the attempt before, entry 4, has"];
+    plan_fails(&Plan { start: Some(|start| start.witnessed = None), ..second }, StepName::Order, &words);
+    let uncounted = Plan { finish: Some(|finish| finish.resumes = None), ..Plan::default() };
+    plan_fails(&uncounted, StepName::Order, &["log entry 5", "it has no `resumes`", "entry 4"]);
+    // After starts of the older form come witnessed ones.
+    let mixed = Plan { earlier: Some(|start| start.witnessed = None), attempts: 2, ..Plan::default() };
+    choice(&check(&make(&mixed).unwrap()));
+}
+
+#[test]
+fn a_verifier_can_insist_on_witnesses() {
+    let insists = |plan: &Plan| {
+        let fixture = make(plan).unwrap();
+        let anchor = Anchor { root: Some(fixture.root), witnessed: true, ..Anchor::at(fixture.now) };
+        verify(fixture.bundle().unwrap().as_slice(), &anchor)
+    };
+    assert!(insists(&Plan::default()).holds && insists(&two_of_three()).holds);
+    for (plan, by) in [
+        (Plan { older: true, ..Plan::default() }, "by no witness (an older form)"),
+        (Plan { quorum: "quorum none", ..Plan::default() }, "by no witness"),
+    ] {
+        fails(&insists(&plan), StepName::Seed, &["log entry 4", by, "asks for an exam that witnesses"]);
+    }
 }
 
 #[test]
@@ -147,10 +179,14 @@ fn questions_of_another_try_are_refused() {
 #[test]
 fn what_is_left_of_the_choice_is_said() {
     let one = check(&make(&Plan::default()).unwrap());
-    assert!(choice(&one).contains("at most one try a second, seen by it"), "{}", choice(&one));
+    assert!(choice(&one).contains("one try for each second"), "{}", choice(&one));
+    for said in [choice(&one), choice(&check(&make(&two_of_three()).unwrap()))] {
+        assert!(said.contains("registered anew or signed a new root, which the log shows"), "{said}");
+    }
     assert!(one.step(StepName::Seed).detail.contains("cosigned by one"), "{:?}", one.step(StepName::Seed));
     let two = check(&make(&two_of_three()).unwrap());
-    assert!(choice(&two).contains("combine cosignatures up to 15 seconds apart"), "{}", choice(&two));
+    assert!(choice(&two).contains("each set of witnesses that makes the quorum"), "{}", choice(&two));
+    assert!(choice(&two).contains("choice of their cosignatures up to 15 seconds apart"), "{}", choice(&two));
     assert!(
         two.step(StepName::Seed).detail.contains("cosigned by one, two,"),
         "{:?}",
@@ -163,7 +199,7 @@ fn what_is_left_of_the_choice_is_said() {
     let alone = check(&make(&Plan { quorum: "quorum none", ..Plan::default() }).unwrap());
     assert!(choice(&alone).contains("its log asks for no witness"), "{}", choice(&alone));
     let older = check(&make(&Plan { older: true, ..Plan::default() }).unwrap());
-    assert!(choice(&older).contains("before starts were witnessed"), "{}", choice(&older));
+    assert!(choice(&older).contains("its start is of an older form"), "{}", choice(&older));
 }
 
 /// Cosignatures are all that makes two exams of one state of the log differ.

@@ -207,6 +207,10 @@ class Check:
         need(self.registration.get("compute") == (named(compute) if compute is not None else None), "`compute`")
         need(self.registration["follows"]["size"] == self.registration_at, "the registration is not the next entry")
         self.attempts(starts, commitments)
+        if "witnessed" in self.start:
+            others = [at for at in range(self.registration_at + 1, self.start_at) if at not in dict(self.all("root"))]
+            need(not others, "the start is not right after its registration")
+            need("resumes" in self.finish, "an end that does not count the interruptions")
         exam = self.start["exam"]
         need(self.finish["exam"] == exam, "another exam is finished")
         for index, entry in self.all("resume"):
@@ -254,6 +258,7 @@ class Check:
             need(previous in starts and previous < start["registration"], "the attempt before is not there")
             need(starts[previous]["attempt"] == start["attempt"] - 1, "an attempt is left out")
             need(moment(starts[previous]["at"]) <= moment(start["at"]), "an attempt before the one before")
+            need("witnessed" in start or "witnessed" not in starts[previous], "a start that is not witnessed any more")
             start, at = starts[previous], previous
         need(seen == set(starts), "a start that is not of the chain")
         need(set(shown) <= commitments, "a commitment that is not of the chain")
@@ -281,8 +286,10 @@ class Check:
         secret = bytes.fromhex(self.finish["secret"])
         need(of_parts("loadline/exam/secret/1", secret) == raw(self.commitment["secret_hash"]), "another secret")
         text = outcome.checkpoint_text(self.checkpoint)
+        insists = self.job.get("witnessed")
         parts = [secret, text, raw(self.policy_digest), raw(self.model_digest)]
         if "witnessed" not in self.start:
+            need(not insists, "no cosignatures")
             need(self.checkpoint["size"] == self.registration_at + 1, "the checkpoint is not right after the registration")
             self.seed_bytes = of_parts("loadline/exam/seed/1", *parts)
             return
@@ -290,6 +297,7 @@ class Check:
         state, moments, cosignatures = policy.witnessed(self.start["witnessed"])
         need(state == (self.origin, self.checkpoint["size"], raw(self.checkpoint["root"])), "witnessed: another state")
         need(self.checkpoint["size"] == self.start_at, "the checkpoint is not right before the start")
+        need(cosignatures or not insists, "no cosignatures")
         began = moment(self.start["at"])
         need(all(began - 120 <= each <= began + 60 for each in moments), "not cosigned when the exam began")
         need(not moments or max(moments) - min(moments) <= 15, "cosignatures that are too far apart")

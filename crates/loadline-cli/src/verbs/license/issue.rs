@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
 
-/// How long a standing counts that is signed with a licence.
+/// How long a standing counts at least that is signed with a licence.
 const LEASE: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// What is asked for.
@@ -103,8 +103,11 @@ fn held(office: &Office, license: Digest, ui: &Ui) {
         "no gate serves it yet: {}; `loadline stage propose` opens the model",
         one_line(&held.reason, 200)
     ));
-    match standing::issue(office, LEASE) {
-        Ok(standing) => ui.status("Signed", format_args!("standing of epoch {}", standing.epoch)),
+    match standing::prolong(office, LEASE) {
+        Ok(standing) => {
+            let (epoch, end) = (standing.epoch, standing.expires);
+            ui.status("Signed", format_args!("standing of epoch {epoch}, until {end}"));
+        }
         Err(failure) => ui.warning(format_args!(
             "{}: hand the licence out after the next `loadline standing issue` only",
             failure.message
