@@ -29,6 +29,9 @@ pub struct Book {
     pub token_key: Option<Digest>,
     /// Tokens that were used, by nullifier.
     pub spent: BTreeMap<Digest, Grant>,
+    /// Until when the tokens of a round are good, once one was issued. A programme that changes its days later does not
+    /// change it: a token would outlive what its holder is known to hold.
+    pub token_ends: BTreeMap<String, Instant>,
     /// Who has applied in which round.
     identities: BTreeMap<(String, String), String>,
 }
@@ -299,7 +302,12 @@ impl Book {
             | Row::Reported { application, .. }
             | Row::Erased { application, .. } => {
                 let case = self.cases.get_mut(application);
-                case.ok_or_else(|| format!("there is no application `{application}`"))?.apply(row)?;
+                let case = case.ok_or_else(|| format!("there is no application `{application}`"))?;
+                case.apply(row)?;
+                if let Row::Issued { expires, .. } = row {
+                    let end = self.token_ends.entry(case.applied.round.clone()).or_insert(*expires);
+                    *end = (*end).min(*expires);
+                }
             }
         }
         Ok(())

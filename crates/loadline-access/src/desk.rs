@@ -13,7 +13,7 @@ use loadline_evidence::endless::Cut;
 use loadline_gate::audit::Random;
 use loadline_trust::{Envelope, PublicKey};
 
-use crate::book::{Case, MAX_APPLICATIONS, MAX_REPORTS, State};
+use crate::book::{Case, MAX_APPLICATIONS, MAX_REPORTS, Text};
 use crate::figures::Figures;
 use crate::identity::IssuerKeys;
 use crate::lottery::{self, Lottery, MAX_BEACON_CHARS};
@@ -276,6 +276,15 @@ impl Desk {
             let message = format!("reports are about what a key was used for, and at most {MAX_REPORTS}");
             return Err(Refusal::moment(message));
         }
+        // Everything else can be done once; a report that somebody listened to could come again as another.
+        let mut reports = case.reports.iter().enumerate();
+        let same = |(number, report): (usize, &Text)| {
+            self.signed(id, &format!("report/{number}"), &report.content)
+                .is_some_and(|kept| kept.payload_digest() == envelope.payload_digest())
+        };
+        if reports.any(same) {
+            return Err(Refusal::moment("this report was taken already"));
+        }
         let what = format!("report/{}", case.reports.len());
         Ok(Row::Reported { at, application: id.to_owned(), content: self.seal(id, &what, envelope)? })
     }
@@ -421,21 +430,18 @@ impl Desk {
         Ok(Lottery::of(&self.programme.name, round, self.programme.beacon.as_deref(), draw))
     }
 
-    /// Erases the texts of an application. Its decisions and counts stay. Without a key it counts as taken back.
+    /// Erases the texts of an application. Its decisions and counts stay. Without a key it counts as taken back. A token
+    /// that was issued for it stays good: nobody knows which it is, and nobody needs the texts for it.
     ///
     /// # Errors
     /// When there is no such application, its key still works, or the disk refuses.
     pub fn erase(&mut self, id: &str, now: Instant) -> Result<(), Refusal> {
-        let case = self.case(id)?;
-        if self.store.book().state(case, now) == State::Granted {
+        if self.case(id)?.grant.as_ref().is_some_and(|grant| grant.works(now)) {
             return Err(
                 Refusal::moment("its key still works").hint("revoke it first: `loadline access revoke`")
             );
         }
-        if !case.erased {
-            self.store.erase(id, now)?;
-        }
-        Ok(())
+        Ok(self.store.erase(id, now)?)
     }
 
     /// Writes a row, and what follows from it.

@@ -2,7 +2,7 @@
 //! nobody acts for somebody else, and a reviewer cannot deny a review.
 
 use loadline_core::Instant;
-use loadline_trust::{Envelope, PublicKey, SecretKey};
+use loadline_trust::{CLOCK_SKEW_S, Envelope, PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 
 use crate::programme::{Programme, is_domain};
@@ -14,7 +14,8 @@ pub const APPLICATION_TYPE: &str = "application/vnd.loadline.access-application.
 pub const REQUEST_TYPE: &str = "application/vnd.loadline.access-request.v1+json";
 /// The largest request, in bytes: an envelope of an application with every text as long as it may be.
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
-/// How far the moment in a request may be from now, in seconds. A request that was listened to is worth nothing later.
+/// How old a request may be, in seconds. It may be from at most [`CLOCK_SKEW_S`] ahead. Within that a request that somebody
+/// listened to does nothing a second time: what changes something is taken once.
 pub const FRESH_S: u64 = 300;
 /// The longest free text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 8_000;
@@ -193,7 +194,8 @@ fn check_address(programme: &Programme, named: &str, at: Instant, now: Instant) 
         let message = format!("this is the programme `{}`", programme.name);
         return Err(Refusal::new(Code::BadRequest, message).hint("sign the request for this programme"));
     }
-    if at.seconds().abs_diff(now.seconds()) > FRESH_S {
+    let (at_s, now_s) = (at.seconds(), now.seconds());
+    if at_s.saturating_add(FRESH_S) < now_s || at_s > now_s.saturating_add(CLOCK_SKEW_S) {
         let message = format!("the request was signed at {at}, and it is {now}");
         return Err(Refusal::new(Code::NotFresh, message).hint("set the clock, sign again and send at once"));
     }

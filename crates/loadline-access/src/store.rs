@@ -163,7 +163,9 @@ impl Store {
             return Err(StoreError::Name { dir, found: opened.name, expected });
         }
         let identity_key = identity_key(disk.as_ref(), dir, None)?;
-        let subjects = Subjects::read(disk.as_ref(), dir)?;
+        let mut subjects = Subjects::read(disk.as_ref(), dir)?;
+        let erased = book.cases.iter().filter(|(_, case)| case.erased).map(|(id, _)| id.clone());
+        subjects.forget(disk.as_ref(), &erased.collect::<Vec<_>>())?;
         let dir = dir.to_path_buf();
         let mut store = Self { disk, dir, random, log, key, subjects, identity_key, book, stopped: false };
         if let Some(cut) = opened.cut {
@@ -279,15 +281,16 @@ impl Store {
         content.open(&subject.key, Part::Request, &place(application, what))
     }
 
-    /// Erases the key of an application's texts, and writes that down.
+    /// Writes down that an application's texts are erased, where that is not written yet, and removes their key. A crash in
+    /// between is finished at the next start.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn erase(&mut self, application: &str, at: Instant) -> Result<(), StoreError> {
-        if let Some(name) = self.subjects.name_of(application).map(str::to_owned) {
-            self.subjects.erase(self.disk.as_ref(), &name)?;
+        if self.book.cases.get(application).is_none_or(|case| !case.erased) {
+            self.add(&[Row::Erased { at, application: application.to_owned() }])?;
         }
-        self.add(&[Row::Erased { at, application: application.to_owned() }])
+        Ok(self.subjects.forget(self.disk.as_ref(), &[application.to_owned()])?)
     }
 }
 

@@ -303,15 +303,26 @@ impl Running {
                     tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, open.1));
                 }
                 tasks.spawn(keep_fresh(gate, keeper, chain, config, outside.clone()));
-                while reload.changed().await.is_ok() {
-                    (outside.notice)(match again().await {
-                        Ok(done) => Notice::Reloaded(done),
-                        Err(why) => Notice::NotReloaded(why),
-                    });
+                let reloading = async {
+                    while reload.changed().await.is_ok() {
+                        (outside.notice)(match again().await {
+                            Ok(done) => Notice::Reloaded(done),
+                            Err(why) => Notice::NotReloaded(why),
+                        });
+                    }
+                    // Nobody can ask for a reload any more; the rest goes on.
+                    std::future::pending().await
+                };
+                let ended = async {
+                    while let Some(ended) = tasks.join_next().await {
+                        ended.map_err(io::Error::other)?;
+                    }
+                    Ok(())
+                };
+                tokio::select! {
+                    never = reloading => never,
+                    ended = ended => ended,
                 }
-                // Nobody can ask for a reload any more; the rest goes on.
-                tasks.join_all().await;
-                Ok(())
             })?
         };
         tokio::select! {

@@ -111,6 +111,10 @@ impl Desk {
     /// When it has none that works, or the disk refuses.
     pub fn revoke(&mut self, id: &str, now: Instant) -> Result<(), Refusal> {
         let case = self.case(id)?;
+        if case.issued.is_some() {
+            return Err(Refusal::moment("a token was issued for it, and nobody knows which key came of it")
+                .hint("its texts can be erased all the same: `loadline access erase`"));
+        }
         if case.grant.as_ref().is_none_or(|grant| grant.revoked.is_some()) {
             return Err(Refusal::moment("it has no key, or it was revoked"));
         }

@@ -129,15 +129,21 @@ impl Desk {
                 .hint("one person would get several tokens; claim a key instead"));
         }
         self.holds_nothing(&case.applied.identity, now)?;
-        let draw = self.store.book().draws.get(&case.applied.round);
-        // The same for all of a round: when a token was issued shows nowhere.
-        let expires = draw.map_or(now, |draw| draw.at.plus_days(level.days));
+        let expires = self.tokens_end(&case.applied.round, level).unwrap_or(now);
         if expires < now {
             return Err(Refusal::moment(format!("tokens of this round were good until {expires}")));
         }
         let row = Row::Issued { at: now, application: application.clone(), request, expires };
         self.commit(row, now)?;
         Ok(TokenAnswer { application, answer, expires })
+    }
+
+    /// Until when tokens of a round are good; none before its draw. The same for all of a round: when a token was issued
+    /// shows nowhere. Once one was issued the log says it, whatever the programme says later.
+    fn tokens_end(&self, round: &str, level: &Level) -> Option<Instant> {
+        let book = self.store.book();
+        let issued = book.token_ends.get(round).copied();
+        issued.or_else(|| Some(book.draws.get(round)?.at.plus_days(level.days)))
     }
 
     /// Makes a key for a token, once. It is durable in the gate's file and in the log before it is shown.
@@ -148,13 +154,14 @@ impl Desk {
         let key = self.token_key()?;
         let level = self.with_tokens()?.0.clone();
         let mut found = Err(TokenError::Challenge);
-        for (round, draw) in &self.store.book().draws {
+        for round in self.store.book().draws.keys() {
             match token.verify(&key, &token::challenge(&self.programme.name, round)?) {
                 Err(TokenError::Challenge) => {}
-                other => found = other.map(|()| (round.clone(), draw.at.plus_days(level.days))),
+                other => found = other.map(|()| round.clone()),
             }
         }
-        let (round, expires) = found?;
+        let round = found?;
+        let expires = self.tokens_end(&round, &level).unwrap_or(now);
         if expires <= now {
             return Err(Refusal::moment(format!("tokens of round `{round}` were good until {expires}")));
         }

@@ -45,7 +45,12 @@ fn from_an_application_to_a_key_and_to_its_end() {
     let again = office.ask("ada", Some(&id), Act::Claim).unwrap_err();
     assert!(again.message.contains("shown once") && again.hint.contains("gate key rotate"), "{again}");
 
-    office.ask("ada", Some(&id), Act::Report("two papers".to_owned())).unwrap();
+    let report = Act::Report("two papers".to_owned());
+    office.ask("ada", Some(&id), report.clone()).unwrap();
+    let replayed = office.ask("ada", Some(&id), report.clone()).unwrap_err();
+    assert!(replayed.message.contains("taken already"), "{replayed}");
+    office.reopen();
+    assert!(office.ask("ada", Some(&id), report).is_err(), "also after a restart");
     office.days_later(91);
     assert_eq!(office.status("ada", &id).state, State::Ended);
     let figures = office.desk().figures(at("2027-06-01T00:00:00Z"));
@@ -205,6 +210,8 @@ fn a_request_that_is_old_for_another_programme_or_too_large_is_refused() {
     application.at = Instant::from_seconds(office.now.seconds() - 301).unwrap();
     let error = office.send(&application, "ada").unwrap_err();
     assert!(error.code == Code::NotFresh && error.hint.contains("clock"), "{error}");
+    application.at = Instant::from_seconds(office.now.seconds() + 61).unwrap();
+    assert_eq!(office.send(&application, "ada").unwrap_err().code, Code::NotFresh, "from ahead");
     application.at = office.now;
     application.programme = "example.org/other".to_owned();
     assert!(office.send(&application, "ada").unwrap_err().message.contains("example.org/access"));

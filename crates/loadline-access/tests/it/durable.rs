@@ -124,3 +124,40 @@ fn one_process_at_a_time_and_one_programme_a_folder() {
     let error = opened.unwrap_err();
     assert!(error.to_string().contains("example.org/access"), "{error}");
 }
+
+#[test]
+fn an_erasure_that_a_crash_cut_short_is_finished_at_the_next_start() {
+    let mut office = Office::new();
+    let (id, other) = (office.apply("ada", "uni.example"), office.apply("bob", "uni.example"));
+    let now = office.now;
+    let path = office.state().join("subjects");
+    let keys = std::fs::read(&path).unwrap();
+    office.desk().erase(&id, now).unwrap();
+    let programme = office.programme();
+    drop(office.desk.take());
+    let after = std::fs::read(&path).unwrap();
+    // As if the process had died between the row, which is first, and the keys.
+    std::fs::write(&path, &keys).unwrap();
+    office.desk = Some(open_with(&office, &programme));
+    assert!(std::fs::read(&path).unwrap() == after, "the key is gone again");
+    assert!(office.ask("ada", Some(&id), Act::Status).is_err());
+    assert_eq!(office.status("bob", &other).application, other);
+    // Erased once more it is the same, and no row is added.
+    let rows = std::fs::read(segment(&office)).unwrap();
+    office.desk().erase(&id, now).unwrap();
+    assert!(std::fs::read(segment(&office)).unwrap() == rows);
+}
+
+#[test]
+fn a_disk_that_refuses_the_row_of_an_erasure_keeps_the_key() {
+    let mut office = Office::new();
+    let id = office.apply("ada", "uni.example");
+    let path = office.state().join("subjects");
+    let keys = std::fs::read(&path).unwrap();
+    let before = office.desk().book().cases[&id].erased;
+    // The checkpoint cannot be written: a folder stands where its new file should be.
+    std::fs::create_dir(office.state().join("checkpoint.new")).unwrap();
+    let now = office.now;
+    assert!(!before && office.desk().erase(&id, now).is_err());
+    assert!(std::fs::read(&path).unwrap() == keys, "no key goes before it is written down that it does");
+}

@@ -251,6 +251,48 @@ fn a_token_for_another_round_too_old_or_forged_gives_nothing() {
 }
 
 #[test]
+fn the_end_of_a_rounds_tokens_stays_when_the_programme_changes_its_days() {
+    let mut office = office(&["ada", "bob"]);
+    let ids: Vec<_> = ["ada", "bob"].map(|name| office.apply(name, "uni.example")).into();
+    ids.iter().for_each(|id| office.decide(id, Verdict::Accept));
+    draw(&mut office);
+    let token = issue(&mut office, "ada", &ids[0], 1).unwrap();
+    let end = office.now.plus_days(60);
+    assert_eq!(office.status("ada", &ids[0]).expires, Some(end));
+    let mut programme = office.programme();
+    office.desk = None;
+    programme.tokens.as_mut().unwrap().days = 90;
+    let (disk, random) = (std::sync::Arc::new(RealDisk), std::sync::Arc::clone(&office.random));
+    office.desk = Some(loadline_access::Desk::open(disk, programme, office.now, random).unwrap().0);
+    let second = issue(&mut office, "bob", &ids[1], 2).unwrap();
+    assert_eq!(office.status("bob", &ids[1]).expires, Some(end), "the same for all of a round");
+    // Whoever may claim another key, since the token is over, has no key of it that still works.
+    let now = office.now;
+    assert_eq!(office.desk().redeem(&token, now).unwrap().expires, end);
+    let late = office.desk().redeem(&second, end.plus_days(1)).unwrap_err();
+    assert!(late.message.contains("good until"), "{late}");
+}
+
+#[test]
+fn whoever_took_a_token_can_be_erased_and_the_token_stays_good() {
+    let mut office = office(&["ada", "bob"]);
+    let ids: Vec<_> = ["ada", "bob"].map(|name| office.apply(name, "uni.example")).into();
+    ids.iter().for_each(|id| office.decide(id, Verdict::Accept));
+    draw(&mut office);
+    let token = issue(&mut office, "ada", &ids[0], 1).unwrap();
+    office.ask("bob", Some(&ids[1]), Act::Claim).unwrap();
+    let now = office.now;
+    let error = office.desk().revoke(&ids[0], now).unwrap_err();
+    assert!(error.message.contains("a token was issued") && error.hint.contains("erase"), "{error}");
+    office.desk().erase(&ids[0], now).unwrap();
+    let error = office.desk().erase(&ids[1], now).unwrap_err();
+    assert!(error.message.contains("still works"), "{error}");
+    office.reopen();
+    assert!(office.ask("ada", Some(&ids[0]), Act::Status).is_err(), "nobody knows the key that could ask");
+    office.desk().redeem(&token, now).unwrap();
+}
+
+#[test]
 fn an_identity_that_nobody_vouched_for_gets_no_token() {
     let mut office = Office::with("");
     assert!(office.desk().token_key().unwrap_err().message.contains("no anonymous tokens"));

@@ -374,18 +374,66 @@ fn a_drill_measures_a_stop_and_the_authority_logs_it() {
     assert_eq!(site.asked(), (403, "stopped".to_owned()));
 }
 
-/// A gate that answers an order at once and goes on sending.
-fn slow_gate() -> SocketAddr {
+#[test]
+fn a_drill_that_cannot_start_the_model_again_says_so_and_keeps_its_report() {
+    let site = Site::new();
+    let twice = site.drill("--streams 2 --lift-key authority/keys/stop.age");
+    assert_eq!(twice.code, 2, "{}", twice.text());
+    assert!(twice.stderr.contains("is given twice"), "{}", twice.text());
+    assert_eq!(site.asked().0, 200, "nothing was stopped");
+    let failed = site.drill("--streams 2 --last-byte-ms 60000 --lift-key authority/keys/red-team.age");
+    assert_eq!(failed.code, 30, "{}", failed.text());
+    assert!(failed.stderr.contains("model `small` IS STOPPED for everybody"), "{}", failed.text());
+    assert!(failed.stderr.contains("does not hold the role `stop`"), "{}", failed.text());
+    assert!(failed.stderr.contains("`loadline stop lift`"), "{}", failed.text());
+    assert_eq!(site.asked(), (403, "stopped".to_owned()));
+    site.bench.ok("stop drill --log drill.json");
+    assert_eq!(site.bench.log().last().unwrap()["kind"], "drill");
+}
+
+#[test]
+fn a_gauge_that_is_none_keeps_a_drill_from_beginning_and_one_that_breaks_is_no_zero() {
+    let bench = Bench::with(POLICY, "--also stop");
+    let (address, answered) = slow_gate();
+    let drill = |metric: &str| {
+        let line = format!(
+            "stop drill small --key authority/keys/stop.age --gate http://{address} --serve http://{address} --streams 2 \
+             --last-byte-ms 60000 --leave-stopped --json --passphrase-file pass --upstream-metric {metric}"
+        );
+        let mut command = bench.sandbox.command(LOADLINE, line.split_whitespace());
+        bench.sandbox.said(command.env("LOADLINE_CALLER_KEY", "llk_x").output().unwrap())
+    };
+    for (metric, code, words) in [
+        (format!("http://{address}/metrics"), 2, "names no metric"),
+        (format!("http://{address}/metrics#other"), 2, "has no metric `other`"),
+        (format!("http://{address}/metrics#never"), 50, "metric `never` is no number: NaN"),
+    ] {
+        let said = drill(&metric);
+        assert_eq!(said.code, code, "{}", said.text());
+        assert!(said.stderr.contains(words), "{}", said.text());
+        assert!(!answered.load(Ordering::SeqCst), "nothing was stopped");
+    }
+    let said = drill(&format!("http://{address}/metrics#breaks"));
+    assert_eq!(said.code, 50, "{}", said.text());
+    assert!(said.stderr.contains("metric `breaks` is no number: NaN"), "{}", said.text());
+    let report = said.json_lines().remove(0);
+    assert!(report["report"]["upstream_alive"].is_null(), "{report}");
+    bench.ok("stop drill --log drill.json");
+}
+
+/// A gate that answers an order at once and goes on sending; and whether it answered one.
+fn slow_gate() -> (SocketAddr, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answered = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&answered);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let answered = Arc::clone(&answered);
+            let answered = Arc::clone(&shared);
             std::thread::spawn(move || slow_answer(stream.unwrap(), &answered));
         }
     });
-    address
+    (address, answered)
 }
 
 fn slow_answer(stream: TcpStream, answered: &AtomicBool) {
@@ -418,6 +466,12 @@ fn slow_answer(stream: TcpStream, answered: &AtomicBool) {
         });
         json(&mut stream, said);
         answered.store(true, Ordering::SeqCst);
+    } else if head.starts_with("GET /metrics") {
+        let breaks = if answered.load(Ordering::SeqCst) { "NaN" } else { "2" };
+        let text = format!("never NaN\nbreaks {breaks}\n");
+        let length = text.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}")
+            .unwrap();
     } else {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
         let mut after = 0;
@@ -432,7 +486,7 @@ fn slow_answer(stream: TcpStream, answered: &AtomicBool) {
 #[test]
 fn a_drill_at_a_gate_that_goes_on_sending_fails_and_says_so() {
     let bench = Bench::with(POLICY, "--also stop");
-    let address = slow_gate();
+    let (address, _) = slow_gate();
     let line = format!(
         "stop drill small --key authority/keys/stop.age --gate http://{address} --serve http://{address} --streams 3 \
          --last-byte-ms 60000 --leave-stopped --json --passphrase-file pass"

@@ -9,6 +9,7 @@ mod guards;
 mod observe;
 mod proxy;
 mod residents;
+mod run;
 mod standing;
 mod stop;
 mod support;

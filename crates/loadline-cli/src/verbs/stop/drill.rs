@@ -2,6 +2,7 @@
 
 mod streams;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -144,11 +145,36 @@ pub fn drill(args: &Drill, ui: &Ui) -> Result {
     };
     ui.status("Opening", format_args!("{} streams of {}", args.streams, target::words(&target)));
     let measured = door.run(streams::measure(&plan))?;
-    let followed: Followed = door.answered(measured.status, &measured.answer)?;
-    let alive = args.upstream_metric.as_deref().map(alive).transpose()?;
-    let lifted = lift(&door, &target, &keys, args, ui)?;
-    let report = report(args, &order, &measured, &followed, alive, lifted)?;
-    finish(&report, &keys.own, args, ui)
+    let followed = match door.answered(measured.status, &measured.answer) {
+        Err(refused) if measured.status != 200 => return Err(refused),
+        followed => followed,
+    };
+    // From here on the model is stopped: whatever fails, it is tried to start it again, and what was measured is kept.
+    let alive = args.upstream_metric.as_deref().map(alive).transpose();
+    let lifted = lift(&door, &target, &keys, args, ui);
+    let kept = followed.and_then(|followed| {
+        let known = (alive.as_ref().ok().copied().flatten(), lifted.as_ref().is_ok_and(|lifted| *lifted));
+        finish(&report(args, &order, &measured, &followed, known)?, &keys.own, args, ui)
+    });
+    ended(kept, alive.err(), lifted, &target, ui)
+}
+
+/// How the drill ended. That the model stays stopped is said before anything else that failed.
+fn ended(kept: Result, alive: Option<Failure>, lifted: Result<bool>, target: &StopTarget, ui: &Ui) -> Result {
+    let Err(why) = lifted else {
+        return match (kept, alive) {
+            (Ok(_), Some(failed)) => Err(failed),
+            (kept, _) => kept,
+        };
+    };
+    for failed in kept.err().into_iter().chain(alive) {
+        ui.warning(format_args!("besides: {}", failed.message));
+    }
+    let message =
+        format!("{} IS STOPPED for everybody: it could not be started again", target::words(target));
+    let mut failure = Failure::new(why.exit, message).cause(why.message);
+    failure.causes.extend(why.causes);
+    Err(failure.hint("start it again with `loadline stop lift`, signed by enough holders of stop keys"))
 }
 
 /// The key that stops, and those that start again with it.
@@ -185,6 +211,13 @@ fn ready(args: &Drill, keys: &Keys, stopped: &Stopped, target: &StopTarget) -> R
         let message = format!("starting again takes {} stop keys, and {have} are given", stopped.start_needs);
         return Err(usage(message, "give others with `--lift-key FILE`, or say `--leave-stopped`"));
     }
+    let mut ids = BTreeSet::from([keys.own.public().id()]);
+    if let Some(twice) = keys.others.iter().find(|key| !ids.insert(key.public().id())) {
+        let message = format!("the key `{}` is given twice", one_line(twice.public().name(), 80));
+        return Err(usage(message, "each holder of a stop key signs once: give another with `--lift-key`"));
+    }
+    // What cannot be read now cannot be read after the stop either.
+    args.upstream_metric.as_deref().map(alive).transpose()?;
     Ok(())
 }
 
@@ -229,6 +262,10 @@ fn alive(text: &str) -> Result<u64> {
         return Err(usage(message, "look at what its `/metrics` shows"));
     }
     let sum: f64 = values.iter().sum();
+    if !sum.is_finite() {
+        let message = format!("the upstream's metric `{}` is no number: {sum}", one_line(metric, 100));
+        return Err(Failure::new(Exit::ModelUnreachable, message).hint("name a gauge of running requests"));
+    }
     format!("{:.0}", sum.max(0.0)).parse().map_err(|error| Failure::of(Exit::ModelUnreachable, &error))
 }
 
@@ -265,8 +302,7 @@ fn report(
     order: &StopOrder,
     measured: &Measured,
     followed: &Followed,
-    upstream_alive: Option<u64>,
-    lifted: bool,
+    (upstream_alive, lifted): (Option<u64>, bool),
 ) -> Result<DrillReport> {
     let [covered] = &followed.covers[..] else {
         return Err(Failure::new(Exit::ModelUnreachable, "the gate does not say which model it stopped")

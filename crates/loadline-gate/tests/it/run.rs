@@ -1,0 +1,55 @@
+//! A gate from its configuration to its end, in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loadline_core::Instant;
+use loadline_gate::clock::{Clock as _, SystemClock};
+use loadline_gate::post::Nowhere;
+use loadline_gate::run::{Notice, Outside, Running};
+use loadline_gate::upstream::{Plain, resident};
+use loadline_policy::policy::Stage;
+use loadline_testkit::authority::{TestAuthority, open_marks};
+use tokio::sync::watch;
+
+use crate::support::config_text;
+
+/// A folder with all that a gate reads, whose standing is fresh now.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let now: Instant = SystemClock::start().now().wall();
+    let authority = TestAuthority::new(now);
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.path().join(name), bytes).unwrap();
+    std::fs::create_dir(folder.path().join("roots")).unwrap();
+    write("roots/1.json", authority.root());
+    write("license.json", authority.license("m", Stage::General, Some(open_marks())));
+    write("published.json", authority.standing(1, now, 3_600, &[]));
+    write("keys.json", br#"{"format":"loadline-gate-keys/1","keys":[]}"#.to_vec());
+    write("gate.toml", config_text(&authority, "http://127.0.0.1:9/v1", "", "").into_bytes());
+    folder
+}
+
+#[test]
+fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
+    let folder = folder();
+    let outside = Outside {
+        environment: Arc::new(|_| Some("k".to_owned())),
+        random: Arc::new(|buffer| getrandom::fill(buffer).map_err(std::io::Error::other)),
+        dial: Arc::new(Plain),
+        open: Arc::new(|_| {
+            Err(resident::Wrong { message: "no model is here".to_owned(), hint: String::new() })
+        }),
+        post: Arc::new(Nowhere),
+        log: None,
+        // It is the task that keeps the standing fresh which says this.
+        notice: Arc::new(|notice| assert!(!matches!(notice, Notice::Renewed(_)), "as a fault in it would")),
+    };
+    let running = Running::open(&folder.path().join("gate.toml"), outside).unwrap();
+    // Both are kept: nobody ends the gate, and somebody could ask for a reload.
+    let ((_end, ending), (_again, reload)) = (watch::channel(false), watch::channel(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let served = async { tokio::time::timeout(Duration::from_secs(60), running.serve(ending, reload)).await };
+    // Not in time: it went on without its authority's word.
+    let error = runtime.block_on(served).unwrap().unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+}
