@@ -26,6 +26,19 @@ export function verify(exports, { bundle, now, root, standing }) {
   }
 }
 
+// What to say first of a report, and in which colour. Only a bundle that holds and has a licence is good news.
+export function verdict(report) {
+  if (report.error !== undefined) return { words: report.error, kind: "failed" };
+  const failed = report.steps.find(({ status }) => status === "failed");
+  if (!report.holds || failed) return { words: `Refused: step ${failed?.name} does not hold`, kind: "failed" };
+  const { license, outcome, samples } = report.summary;
+  if (license === null) {
+    const why = outcome === "allow" ? "allow, and no licence came of it yet" : outcome ?? "undecided";
+    return { words: `Holds, and licenses nothing: ${why}`, kind: "" };
+  }
+  return { words: `Verified: everything that could be looked at holds; ${samples} answers scored again`, kind: "ok" };
+}
+
 function put(exports, part, bytes) {
   const at = exports.loadline_input(part, bytes.length);
   if (at === 0) return false;

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use loadline_core::digest::hex;
@@ -21,6 +20,8 @@ use crate::ui::Ui;
 
 /// Lines that wait to be written; what is more is lost, and counted in the next line.
 const QUEUE: usize = 8_192;
+/// How long the last lines may take at the end. Who does not read standard error must not keep the gate from ending.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How a gate speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -51,7 +52,8 @@ pub fn tell(ui: &Ui, notice: Notice) {
 pub struct RequestLog {
     sender: Option<SyncSender<String>>,
     lost: AtomicU64,
-    thread: Option<JoinHandle<()>>,
+    /// Breaks when the thread has written everything.
+    written: Mutex<Receiver<()>>,
 }
 
 impl RequestLog {
@@ -61,8 +63,12 @@ impl RequestLog {
     /// When there is no thread to be had.
     pub fn start() -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&receiver))?;
-        Ok(Self { sender: Some(sender), lost: AtomicU64::new(0), thread: Some(thread) })
+        let (writing, written) = sync_channel(0);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let _writing: SyncSender<()> = writing;
+            write(&receiver);
+        })?;
+        Ok(Self { sender: Some(sender), lost: AtomicU64::new(0), written: Mutex::new(written) })
     }
 
     /// A request that has ended.
@@ -112,10 +118,9 @@ impl RequestLog {
 impl Drop for RequestLog {
     fn drop(&mut self) {
         self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            // It does not panic; if it did, lines would be lost and nothing else.
-            let _ = thread.join();
-        }
+        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // What is not written by then is lost, and nothing else.
+        let _ = written.recv_timeout(LAST_LINES);
     }
 }
 

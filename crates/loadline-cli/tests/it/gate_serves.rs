@@ -1,9 +1,8 @@
 //! `loadline gate serve`, from the outside of the process: receipts, witnesses, logs, and a good end.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,15 +24,15 @@ const ADMIN_KEY: &str = "canary-operator-key";
 const UPSTREAM_KEY: &str = "canary-upstream-key";
 
 /// An operator's folder with everything that a gate needs, and an upstream.
-struct Site {
-    sandbox: Sandbox,
-    endpoint: FakeEndpoint,
-    ada: String,
+pub struct Site {
+    pub sandbox: Sandbox,
+    pub endpoint: FakeEndpoint,
+    pub ada: String,
     ben: String,
 }
 
 impl Site {
-    fn new(endpoint: Builder, more: &str) -> Self {
+    pub fn new(endpoint: Builder, more: &str) -> Self {
         let (sandbox, endpoint) = (Sandbox::new(), endpoint.start());
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let now = Instant::from_seconds(since - 1).unwrap();
@@ -83,7 +82,8 @@ keep = "full"
         Self { sandbox, endpoint, ada, ben }
     }
 
-    fn serve(&self, more: &str) -> Gate {
+    /// Starts a gate, and reads on until both doors are open.
+    pub fn start(&self, more: &str) -> Started {
         let mut command =
             self.sandbox.command(LOADLINE, format!("gate serve gate.toml {more}").split_whitespace());
         command.env("ADMIN_KEY", ADMIN_KEY).env("UPSTREAM_KEY", UPSTREAM_KEY);
@@ -100,6 +100,11 @@ keep = "full"
             said.push_str(&line);
             said.push('\n');
         }
+        Started { child, urls, said, lines }
+    }
+
+    pub fn serve(&self, more: &str) -> Gate {
+        let Started { child, urls, said, lines } = self.start(more);
         let rest = std::thread::spawn(move || {
             lines.map_while(Result::ok).fold(said, |said, line| format!("{said}{line}\n"))
         });
@@ -121,15 +126,23 @@ keep = "full"
     }
 }
 
-struct Gate {
+pub struct Started {
+    pub child: Child,
+    pub urls: Vec<String>,
+    said: String,
+    /// What it says from then on.
+    pub lines: Lines<BufReader<ChildStderr>>,
+}
+
+pub struct Gate {
     child: Option<Child>,
-    public: String,
-    admin: String,
+    pub public: String,
+    pub admin: String,
     rest: Option<JoinHandle<String>>,
 }
 
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
     body: String,
 }
@@ -140,7 +153,7 @@ impl Answer {
     }
 }
 
-fn ask(url: &str, key: &str, method: &str, path: &str, body: &str) -> Answer {
+pub fn ask(url: &str, key: &str, method: &str, path: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let length = body.len();
@@ -178,7 +191,7 @@ impl Gate {
         }
     }
 
-    fn terminate(&self) {
+    pub fn terminate(&self) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
@@ -189,7 +202,7 @@ impl Gate {
         self.wait()
     }
 
-    fn wait(&mut self) -> String {
+    pub fn wait(&mut self) -> String {
         let mut child = self.child.take().unwrap();
         let said = self.rest.take().unwrap().join().unwrap();
         let status = child.wait().unwrap();
@@ -437,56 +450,4 @@ fn copy(sandbox: &Sandbox, from: &str, to: &str) {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
-}
-
-#[test]
-fn while_a_gate_ends_it_is_not_ready_and_what_is_under_way_goes_on() {
-    let endless = |ask: &loadline_testkit::endpoint::Ask| {
-        (ask.body["stream"] == true).then(|| Fault::Endless(Duration::from_millis(5)))
-    };
-    let site = Site::new(FakeEndpoint::builder().fault(endless), "");
-    let manager = UnixDatagram::bind(site.sandbox.path("notify")).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let told = || {
-        let mut buffer = [0; 64];
-        let length = manager.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
-    };
-    let mut gate = site.serve("");
-    assert_eq!(told(), "READY=1\n");
-    let ready = |url: &str| site.sandbox.run_args(["gate", "ready", url]);
-    let said = ready(&gate.admin).ok();
-    assert!(said.stderr.contains("Ready epoch 1, 1 of 1 models open"), "{}", said.text());
-    let mut stream = TcpStream::connect(gate.public.strip_prefix("http://").unwrap()).unwrap();
-    let body =
-        r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"go"}],"max_tokens":50000}"#;
-    let (length, key) = (body.len(), &site.ada);
-    let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-    let mut piece = [0; 64];
-    assert!(stream.read(&mut piece).unwrap() > 0);
-    gate.terminate();
-    assert_eq!(told(), "STOPPING=1\n");
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    let said = loop {
-        let said = ready(&gate.admin);
-        if said.code != 0 {
-            break said;
-        }
-        assert!(std::time::Instant::now() < deadline);
-    };
-    assert_eq!(said.code, 1, "{}", said.text());
-    assert!(said.stderr.contains("not ready: the gate is ending (status 503)"), "{}", said.text());
-    // The stream goes on, and the operator's door is open.
-    for _ in 0..20 {
-        assert!(stream.read(&mut piece).unwrap() > 0);
-    }
-    assert_eq!(ask(&gate.admin, "", "GET", "/stops", "").status, 200);
-    drop(stream);
-    gate.wait();
-    assert_eq!(site.endpoint.counters().requests, 1);
-    let gone = ready("http://127.0.0.1:1");
-    assert!(gone.code == 50 && gone.stderr.contains("no answer from the gate"), "{}", gone.text());
 }

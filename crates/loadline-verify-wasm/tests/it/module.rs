@@ -6,7 +6,7 @@ use std::process::Command;
 use loadline_verify_wasm::MOST_BUNDLE_BYTES;
 use serde_json::{Value, json};
 
-use crate::support::vectors;
+use crate::support::{Vector, vectors};
 
 /// What the module says of each job, or `None` after saying that the test is left out.
 fn by_module(name: &str, jobs: &[Value]) -> Option<Vec<Value>> {
@@ -81,5 +81,55 @@ fn whatever_goes_wrong_has_words() {
     ]) {
         assert!(said["error"].as_str().unwrap().contains(words), "{said}");
         assert!(!said["hint"].as_str().unwrap().is_empty(), "{said}");
+    }
+}
+
+/// What the page says first of reports: `[words, colour]` of each.
+fn said_first(reports: &[Value]) -> Option<Vec<(String, String)>> {
+    let node = std::env::var_os("LOADLINE_NODE").unwrap_or_else(|| "node".into());
+    if Command::new(&node).arg("--version").output().is_err() {
+        loadline_testkit::left_out("needs Node.js, as `node` or where LOADLINE_NODE says");
+        return None;
+    }
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/host.mjs");
+    let script = "const { verdict } = await import(process.argv[1]); \
+                  const said = JSON.parse(process.argv[2]).map(verdict); \
+                  process.stdout.write(JSON.stringify(said.map(({ words, kind }) => [words, kind])));";
+    let mut command = Command::new(node);
+    command.args(["--input-type=module", "-e", script]).arg(host).arg(json!(reports).to_string());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn the_page_is_green_only_where_something_is_licensed() {
+    let whole = vectors(20).iter().map(Vector::report).find(|report| report["holds"] == true).unwrap();
+    assert!(whole["summary"]["license"].is_string() && whole["summary"]["outcome"] == "allow", "{whole}");
+    let with = |outcome: Value, license: &Value| {
+        let mut report = whole.clone();
+        (report["summary"]["outcome"], report["summary"]["license"]) = (outcome, license.clone());
+        report
+    };
+    let mut broken = whole.clone();
+    (broken["holds"], broken["steps"][2]["status"]) = (json!(false), json!("failed"));
+    let reports = [
+        whole.clone(),
+        with(json!("deny"), &Value::Null),
+        with(json!("undetermined"), &Value::Null),
+        with(json!("allow"), &Value::Null),
+        broken,
+        json!({ "error": "no bundle", "hint": "" }),
+    ];
+    let Some(said) = said_first(&reports) else { return };
+    for ((words, colour), (expected, expected_colour)) in said.iter().zip([
+        ("Verified: everything that could be looked at holds", "ok"),
+        ("Holds, and licenses nothing: deny", ""),
+        ("Holds, and licenses nothing: undetermined", ""),
+        ("Holds, and licenses nothing: allow, and no licence came of it yet", ""),
+        ("Refused: step ", "failed"),
+        ("no bundle", "failed"),
+    ]) {
+        assert!(words.starts_with(expected) && colour == expected_colour, "{words} in {colour:?}");
     }
 }
