@@ -7,6 +7,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod check;
+mod escape;
 pub(crate) mod hold;
 pub(crate) mod own;
 pub(crate) mod screen;

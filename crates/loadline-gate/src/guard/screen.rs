@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use regex::Regex;
 
-use super::text::{self, Unescape};
-use super::{Action, Decider, Guard};
+use super::escape::Unescape;
+use super::{Action, Decider, Guard, text};
 use crate::admission::BYTES_PER_TOKEN;
 
 /// The longest line of a stream that is looked at.
