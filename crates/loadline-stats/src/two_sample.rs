@@ -149,7 +149,7 @@ pub fn test(prompts: &[Similarities], permutations: u32, seed: u64) -> Result<Tw
 ///
 /// # Errors
 /// [`StatsError::TooFewAnswers`] when a prompt has fewer than four answers, [`StatsError::Probability`] for a share or
-/// alpha outside of (0, 1), and what [`test`] says.
+/// alpha outside of (0, 1), and what [`test()`] says.
 pub fn power(
     prompts: &[(usize, Vec<f64>)],
     share: f64,

@@ -1,9 +1,9 @@
 //! Guards: rules on what goes to a model and on what comes from it. Each says in the configuration how often it was wrong
 //! on which texts, or that nobody has measured it.
 //!
-//! Read in this order: this file (what a guard is) → [`text`] (what is looked at) → [`check`] (a whole request or answer)
-//! → [`screen`] (an answer that comes piece by piece) → [`ask`] (a classifier or a judge) → [`own`] (what the gate itself
-//! asks of a model, and how a stop cuts it). [`hold`] bounds the answers that wait.
+//! Read in this order: this file (what a guard is) → `text` (what is looked at) → `check` (a whole request or answer)
+//! → `screen` (an answer that comes piece by piece) → `ask` (a classifier or a judge) → `own` (what the gate itself
+//! asks of a model, and how a stop cuts it). `hold` bounds the answers that wait.
 
 pub(crate) mod ask;
 pub(crate) mod check;

@@ -1,7 +1,7 @@
 //! Watching: a share of the traffic scored off its way, questions asked besides, and an alarm when either is worse than
 //! what the licence rests on.
 //!
-//! Read in this order: this file (what is watched, and what is kept of it) → [`tap`] (a share of the traffic) → [`probe`]
+//! Read in this order: this file (what is watched, and what is kept of it) → `tap` (a share of the traffic) → `probe`
 //! (questions) → [`door`] (what the operator sees).
 
 pub mod door;
