@@ -60,6 +60,10 @@ async fn kills(folder: &Path, upstream: &str) {
 /// Revokes a key that a hundred warm connections use, and asks on all of them after the answer.
 async fn revocation(folder: &Path, upstream: &str) {
     let (_process, callers, admin) = gate(folder, upstream);
+    // It serves as soon as it has the authority's word.
+    while said(&callers, "POST", "/v1/chat/completions", &ask(0)).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let mut warm = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut sender = callers.connect().await;
