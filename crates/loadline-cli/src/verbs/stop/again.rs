@@ -35,7 +35,8 @@ pub fn show(args: &Show, ui: &Ui) -> Result {
     Ok(Exit::Ok)
 }
 
-fn reached(door: &Door) -> Result<Stopped> {
+/// What is stopped there now, or that nobody answers.
+pub(super) fn reached(door: &Door) -> Result<Stopped> {
     door.stopped()?.ok_or_else(|| {
         Failure::new(Exit::ModelUnreachable, format!("no gate answers at `{}`", door.url()))
             .hint("check the address, and that the gate runs")

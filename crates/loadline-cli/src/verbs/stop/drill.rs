@@ -17,6 +17,7 @@ use loadline_trust::{Envelope, SecretKey};
 use serde_json::json;
 
 use self::streams::{Measured, Plan};
+use super::again::reached;
 use super::{order, target};
 use crate::authority::office::{Office, OfficeArgs};
 use crate::authority::{drills, folder};
@@ -189,13 +190,6 @@ impl Keys {
         let others = args.lift_key.iter().map(|path| order::key(path, passphrase));
         Ok(Self { own: order::key(own, passphrase)?, others: others.collect::<Result<_>>()? })
     }
-}
-
-fn reached(door: &Door) -> Result<Stopped> {
-    door.stopped()?.ok_or_else(|| {
-        Failure::new(Exit::ModelUnreachable, format!("no gate answers at `{}`", door.url()))
-            .hint("check the address, and that the gate runs")
-    })
 }
 
 /// Nothing is begun that cannot be ended as was asked for.
