@@ -1,4 +1,4 @@
-//! `cargo xtask bench gate`: latency, throughput, streams, stop, kills, with everything on. The measurement is an example of
+//! `cargo xtask bench gate`: latency, throughput, streams, stop, kills, quotas, silence, with everything on. The measurement is an example of
 //! `loadline-gate`, so that it needs nothing that the gate does not.
 
 use std::process::Command;
@@ -7,7 +7,8 @@ use std::process::Command;
 pub fn bench(words: &[&str]) -> Result<(), String> {
     let folder = crate::flag(words, "--folder").unwrap_or("target");
     run("run", folder)?;
-    run("kills", folder)
+    run("kills", folder)?;
+    run("limits", folder)
 }
 
 fn run(what: &str, folder: &str) -> Result<(), String> {

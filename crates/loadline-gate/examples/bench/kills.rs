@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 100;
 const TRIES: usize = 100;
 
 /// A gate of a folder: its process, the callers' door, the operator's.
-fn gate(folder: &Path, upstream: &str) -> (Process, Target, Target) {
+pub fn gate(folder: &Path, upstream: &str) -> (Process, Target, Target) {
     let (process, line) = start(&["gate", folder.to_str().unwrap(), upstream]);
     let [public, admin, key] = line.split(' ').collect::<Vec<_>>()[..] else {
         panic!("the gate said `{line}`")
@@ -33,6 +33,13 @@ async fn said(target: &Target, method: &str, path: &str, body: &str) -> (u16, Va
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// Waits until it serves, which is as soon as it has the authority's word.
+pub async fn ready(callers: &Target) {
+    while said(callers, "POST", "/v1/chat/completions", &ask(0)).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Orders a stop, kills the gate as soon as it has answered, starts it again and looks, again and again.
@@ -60,10 +67,7 @@ async fn kills(folder: &Path, upstream: &str) {
 /// Revokes a key that a hundred warm connections use, and asks on all of them after the answer.
 async fn revocation(folder: &Path, upstream: &str) {
     let (_process, callers, admin) = gate(folder, upstream);
-    // It serves as soon as it has the authority's word.
-    while said(&callers, "POST", "/v1/chat/completions", &ask(0)).await.0 != 200 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    ready(&callers).await;
     let mut warm = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut sender = callers.connect().await;

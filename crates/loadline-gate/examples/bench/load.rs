@@ -1,5 +1,6 @@
 //! The load, and what it finds.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use super::mock::now_us;
 use super::subject::{now, stop_key};
 
-type Sender = SendRequest<Full<Bytes>>;
+pub type Sender = SendRequest<Full<Bytes>>;
 
 /// A process that is ended with this program.
 pub struct Process(Child);
@@ -115,16 +116,16 @@ fn status(process: &Process, name: &str) -> String {
 }
 
 /// The disk's own flush: what one intent costs without a gate.
-fn flush(folder: &Path) {
-    let mut file = std::fs::File::create(folder.join("flush")).unwrap();
-    let mut times: Vec<_> = (0..500)
-        .map(|_| {
-            let begun = Instant::now();
-            file.write_all(&[7; 700]).unwrap();
-            file.sync_data().unwrap();
-            begun.elapsed()
-        })
-        .collect();
+fn flush(file: &mut File) -> Duration {
+    let begun = Instant::now();
+    file.write_all(&[7; 700]).unwrap();
+    file.sync_data().unwrap();
+    begun.elapsed()
+}
+
+fn flushes(folder: &Path) {
+    let mut file = File::create(folder.join("flush")).unwrap();
+    let mut times: Vec<_> = (0..500).map(|_| flush(&mut file)).collect();
     println!(
         "disk flush of 700 bytes          p50 {:.3} ms, p99 {:.3} ms",
         quantile(&mut times, 0.5),
@@ -181,6 +182,40 @@ async fn throughput(gate: &Target, process: &Process, connections: usize, latenc
     );
 }
 
+/// Open loop: requests begin when they are due, whether the earlier ones are answered or not, and their times count from
+/// then. A quarter of a second of requests can be under way at once.
+async fn open_loop(gate: &Target, per_s: u64, latency_ms: u64) {
+    let connections = per_s / 4;
+    let begin = Instant::now() + Duration::from_millis(500);
+    let tasks: Vec<_> = (0..connections)
+        .map(|at| {
+            let gate = gate.clone();
+            tokio::spawn(async move {
+                let (mut sender, body) = (gate.connect().await, ask(latency_ms));
+                let due = (at..per_s * 3).step_by(connections as usize);
+                let mut times = Vec::new();
+                for number in due {
+                    let due = begin + Duration::from_secs(number) / per_s as u32;
+                    tokio::time::sleep_until(due.into()).await;
+                    gate.whole(&mut sender, &body).await;
+                    times.push(due.elapsed());
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await.unwrap());
+    }
+    println!(
+        "open loop, {per_s} req/s, {latency_ms} ms      {} answered, p50 {:.1} ms, p99 {:.1} ms, from when each was due",
+        times.len(),
+        quantile(&mut times, 0.5),
+        quantile(&mut times, 0.99)
+    );
+}
+
 /// One stream to its end, or to so many events: time to the first event, delays of events, whether it was whole.
 async fn one_stream(target: &Target, body: &str, most: usize) -> (Duration, Vec<Duration>, bool) {
     let mut sender = target.connect().await;
@@ -208,10 +243,16 @@ async fn one_stream(target: &Target, body: &str, most: usize) -> (Duration, Vec<
     (first, delays, whole)
 }
 
-async fn streaming(direct: &Target, gate: &Target) {
+async fn streaming(direct: &Target, gate: &Target, folder: &Path) {
+    let mut file = File::create(folder.join("flush")).unwrap();
     for _ in 0..3 {
         let (mut without, mut with, mut delays) = (Vec::new(), Vec::new(), Vec::new());
+        // A disk that has rested flushes slower than one that is busy.
+        let mut rested = Vec::new();
         for _ in 0..30 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            rested.push(flush(&mut file));
+            tokio::time::sleep(Duration::from_millis(200)).await;
             without.push(one_stream(direct, &stream(20, 10), usize::MAX).await.0);
             let (first, late, whole) = one_stream(gate, &stream(20, 10), usize::MAX).await;
             assert!(whole && late.len() == 20);
@@ -221,8 +262,10 @@ async fn streaming(direct: &Target, gate: &Target) {
         let p50 = quantile(&mut with, 0.5) - quantile(&mut without, 0.5);
         let p99 = quantile(&mut with, 0.99) - quantile(&mut without, 0.99);
         println!(
-            "added time to first event        p50 {p50:.3} ms, p99 {p99:.3} ms (direct p50 {:.3}); delay of events p50 {:.3}, p99 {:.3} ms",
+            "added time to first event        p50 {p50:.3} ms, p99 {p99:.3} ms (direct p50 {:.3}, a flush in this rhythm p50 {:.3}, p99 {:.3}); delay of events p50 {:.3}, p99 {:.3} ms",
             quantile(&mut without, 0.5),
+            quantile(&mut rested, 0.5),
+            quantile(&mut rested, 0.99),
             quantile(&mut delays, 0.5),
             quantile(&mut delays, 0.99)
         );
@@ -256,7 +299,7 @@ async fn many_streams(what: &str, gate: &Target, process: &Process, streams: usi
     );
 }
 
-async fn stats(direct: &Target) -> Value {
+pub async fn stats(direct: &Target) -> Value {
     let mut sender = direct.connect().await;
     let response = sender.send_request(direct.request("GET", "/stats", "")).await.unwrap();
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
@@ -358,7 +401,7 @@ pub fn run(folder: &Path, only_stop: bool) {
     let folder = folder.join("gate-bench");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    flush(&folder);
+    flushes(&folder);
     let (_mock, upstream) = start(&["mock"]);
     let begun = Instant::now();
     let (process, line) = start(&["gate", folder.to_str().unwrap(), &upstream]);
@@ -391,12 +434,18 @@ pub fn run(folder: &Path, only_stop: bool) {
             return stopping(&direct, &gate, &admin, 1_000).await;
         }
         latency(&direct, &gate).await;
-        for connections in [50, 200, 400] {
+        for connections in [50, 200, 400, 400, 400] {
             throughput(&gate, &process, connections, 20).await;
         }
-        streaming(&direct, &gate).await;
+        for _ in 0..3 {
+            open_loop(&gate, 8_000, 20).await;
+        }
+        streaming(&direct, &gate, &folder).await;
         many_streams("", &gate, &process, 200).await;
-        many_streams("", &gate, &process, 1_000).await;
+        // The first finds no connection to the upstream open but those of the rounds before.
+        for _ in 0..3 {
+            many_streams("", &gate, &process, 1_000).await;
+        }
         many_streams(", no gate", &direct, &process, 1_000).await;
         leaving(&direct, &gate).await;
         stopping(&direct, &gate, &admin, 1_000).await;

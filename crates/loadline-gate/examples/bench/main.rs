@@ -10,6 +10,7 @@
 )]
 
 mod kills;
+mod limits;
 mod load;
 mod mock;
 mod subject;
@@ -22,7 +23,10 @@ fn main() {
         ["gate", folder, upstream] => subject::run(folder.as_ref(), upstream),
         ["run", folder] => load::run(folder.as_ref(), false),
         ["kills", folder] => kills::run(folder.as_ref()),
+        ["limits", folder] => limits::run(folder.as_ref()),
         ["run", folder, "stop"] => load::run(folder.as_ref(), true),
-        _ => panic!("usage: bench run FOLDER [stop] | kills FOLDER (a folder on the disk to measure)"),
+        _ => panic!(
+            "usage: bench run FOLDER [stop] | kills FOLDER | limits FOLDER (a folder on the disk to measure)"
+        ),
     }
 }

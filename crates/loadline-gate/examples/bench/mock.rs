@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 static OPEN: AtomicU64 = AtomicU64::new(0);
 static LEFT: AtomicU64 = AtomicU64::new(0);
 static LAST_LEFT_US: AtomicU64 = AtomicU64::new(0);
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Microseconds since 1970.
 pub fn now_us() -> u64 {
@@ -70,9 +71,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         response
     };
     if request.uri().path() == "/stats" {
-        let [open, left, last] = [&OPEN, &LEFT, &LAST_LEFT_US].map(|value| value.load(Ordering::SeqCst));
-        return Ok(json(json!({ "open": open, "left": left, "last_left_us": last })));
+        let counts = [&OPEN, &LEFT, &LAST_LEFT_US, &ASKED];
+        let [open, left, last, asked] = counts.map(|value| value.load(Ordering::SeqCst));
+        return Ok(json(json!({ "open": open, "left": left, "last_left_us": last, "asked": asked })));
     }
+    ASKED.fetch_add(1, Ordering::SeqCst);
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let number = |name: &str| body["mock"][name].as_u64().unwrap_or(0);

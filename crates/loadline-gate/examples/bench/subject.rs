@@ -30,25 +30,33 @@ fn random(buffer: &mut [u8]) -> std::io::Result<()> {
 
 /// The file of the caller's key.
 const CALLER: &str = "caller";
+/// The file of the key of a caller who may use [`SMALL_TERM`] tokens in all.
+pub const SMALL: &str = "small-caller";
+/// Tokens of the small caller: as much as about 600 answers of the mock come to.
+pub const SMALL_TERM: u64 = 10_000;
+/// Where it stands how long the authority's word holds, in seconds, if not a day.
+pub const LEASE: &str = "lease-s";
 
 /// Makes what the gate needs, once.
 fn found(folder: &Path, upstream: &str) {
+    let lease_s = std::fs::read_to_string(folder.join(LEASE)).map_or(86_400, |text| text.parse().unwrap());
     let authority = TestAuthority::new(now()).with(Role::Stop, stop_key());
     let mut marks = open_marks();
-    (marks.lease_s, marks.tokens_per_day) = (86_400, Some(1 << 50));
+    (marks.lease_s, marks.tokens_per_day) = (lease_s, Some(1 << 50));
     std::fs::create_dir_all(folder.join("root")).unwrap();
     std::fs::write(folder.join("root/1.json"), authority.root()).unwrap();
     std::fs::write(folder.join("license.json"), authority.license("m", Stage::General, Some(marks))).unwrap();
-    std::fs::write(folder.join("published.json"), authority.standing(1, now(), 86_400, &[])).unwrap();
-    let new = NewKey {
-        subject: "alice".to_owned(),
-        role: "public".to_owned(),
-        limits: Limits { tokens_per_minute: Some(1 << 50), ..Limits::default() },
-        ..NewKey::default()
-    };
+    std::fs::write(folder.join("published.json"), authority.standing(1, now(), lease_s, &[])).unwrap();
     let keys = folder.join("keys.json");
     let mut file = KeyFile::read(&RealDisk, &keys).unwrap();
-    let key = file.issue(new, now(), &(Arc::new(random) as _)).unwrap().0.expose().to_owned();
+    let plenty = Limits { tokens_per_minute: Some(1 << 50), ..Limits::default() };
+    let small = Limits { tokens_per_term: Some(SMALL_TERM), ..Limits::default() };
+    for (subject, limits, name) in [("alice", plenty, CALLER), ("bob", small, SMALL)] {
+        let (subject, role) = (subject.to_owned(), "public".to_owned());
+        let new = NewKey { subject, role, limits, ..NewKey::default() };
+        let key = file.issue(new, now(), &(Arc::new(random) as _)).unwrap().0;
+        std::fs::write(folder.join(name), key.expose()).unwrap();
+    }
     file.write(&RealDisk).unwrap();
     let pin = authority.pin();
     let config = format!(
@@ -82,7 +90,6 @@ upstream = "mock"
 license = "license.json"
 "#
     );
-    std::fs::write(folder.join(CALLER), key).unwrap();
     std::fs::write(folder.join("gate.toml"), config).unwrap();
 }
 
