@@ -475,7 +475,7 @@ impl Desk {
     }
 
     fn case(&self, id: &str) -> Result<&Case, Refusal> {
-        self.store.book().cases.get(id).ok_or_else(Refusal::unknown)
+        self.store.book().cases.get(id).ok_or_else(Refusal::no_application)
     }
 
     fn seal(&self, id: &str, what: &str, envelope: &Envelope) -> Result<Sealed, Refusal> {

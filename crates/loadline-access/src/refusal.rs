@@ -106,6 +106,11 @@ impl Refusal {
             .hint("give the id that you got when you applied, and sign with the same key")
     }
 
+    /// Of an application that is not there, for whoever may know that: who runs the programme, and reviewers.
+    pub fn no_application() -> Self {
+        Self::new(Code::Unknown, "there is no such application").hint("give the id that its applicant got")
+    }
+
     /// Of something that cannot be done as the application stands.
     pub fn moment(message: impl Into<String>) -> Self {
         Self::new(Code::WrongMoment, message).hint("`loadline access status` shows how it stands")

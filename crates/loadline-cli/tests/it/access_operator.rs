@@ -69,6 +69,8 @@ fn a_served_programme_draws_grants_revokes_and_erases_and_says_the_same_as_its_f
     };
     let early = both(&format!("access grant PLACE {id}")).0;
     assert!(early.code == 20 && early.stderr.contains("not given yet"), "{}", early.text());
+    let nobody = both("access revoke PLACE 0a1b").0;
+    assert!(nobody.code == 2 && nobody.stderr.contains("its applicant got"), "{}", nobody.text());
     let unknown = both("access draw PLACE r9").0;
     assert!(unknown.code == 2 && unknown.stderr.contains("hint: one of r1"), "{}", unknown.text());
     let (drawn, _) = both("access draw PLACE r1");
