@@ -4,7 +4,7 @@ mod answers;
 mod grants;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loadline_core::Instant;
@@ -101,6 +101,19 @@ impl Desk {
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.programme.state
+    }
+
+    /// The gate's audit log, and the disk that it is read from.
+    ///
+    /// # Errors
+    /// When the programme's file does not say where it is.
+    pub(crate) fn audit(&self) -> Result<(Arc<dyn Disk>, PathBuf), Refusal> {
+        let audit = self.programme.audit.clone().ok_or_else(|| {
+            Refusal::new(Code::Unknown, "the programme does not say where the gate's audit log is").hint(
+                "add `audit = \"FOLDER\"` to its file and serve it again, or give the file and `--audit FOLDER`",
+            )
+        })?;
+        Ok((Arc::clone(self.store.disk()), audit))
     }
 
     /// Takes the keys of an issuer of ID tokens in.
@@ -462,7 +475,7 @@ impl Desk {
     }
 
     fn case(&self, id: &str) -> Result<&Case, Refusal> {
-        self.store.book().cases.get(id).ok_or_else(Refusal::unknown)
+        self.store.book().cases.get(id).ok_or_else(Refusal::no_application)
     }
 
     fn seal(&self, id: &str, what: &str, envelope: &Envelope) -> Result<Sealed, Refusal> {

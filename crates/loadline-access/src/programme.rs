@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use loadline_core::untrusted::one_line;
 use loadline_core::{Digest, Instant};
+use loadline_gate::config::{self, AdminConfig};
 use loadline_gate::disk;
 use loadline_gate::ledger::Limits;
 use loadline_policy::document::{self, Reader};
@@ -29,8 +30,12 @@ pub struct Programme {
     pub state: PathBuf,
     /// Where `serve` listens.
     pub listen: SocketAddr,
+    /// The operator's own door.
+    pub admin: Option<AdminConfig>,
     /// The file of the gate's keys that grants go to.
     pub keys: PathBuf,
+    /// The folder of the gate's audit log, which says what grants have used.
+    pub audit: Option<PathBuf>,
     /// The role of those keys.
     pub role: String,
     /// From this text follows who reviews what; published before the first round opens.
@@ -222,7 +227,9 @@ fn build(root: &Reader<'_, '_>, text: &str, folder: &Path) -> Programme {
         name,
         state: folder.join(root.text("state")),
         listen,
+        admin: root.table_if("admin").map(|table| config::admin(&table, listen)),
         keys: folder.join(root.text("keys")),
+        audit: root.text_if("audit").map(|path| folder.join(path)),
         role: root.name("role"),
         seed: root.text("seed"),
         agree,

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub enum Code {
     /// The request is not what it must be.
     BadRequest,
+    /// Nobody but the operator may ask for it.
+    NoKey,
     /// A signature does not hold, or is by another key.
     NotSigned,
     /// Signed too long ago, or in the future.
@@ -27,6 +29,8 @@ pub enum Code {
     Spent,
     /// The programme takes no more.
     Full,
+    /// What was written safely has changed since.
+    Damaged,
     /// The programme cannot keep what it is told, or its files are damaged.
     Unavailable,
 }
@@ -36,10 +40,12 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest | Self::NotFresh => 400,
+            Self::NoKey => 401,
             Self::NotSigned | Self::IdentityRefused => 403,
             Self::Unknown => 404,
             Self::RoundClosed | Self::AlreadyApplied | Self::WrongMoment | Self::Spent => 409,
             Self::Full => 429,
+            Self::Damaged => 500,
             Self::Unavailable => 503,
         }
     }
@@ -48,6 +54,7 @@ impl Code {
     pub fn word(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::NoKey => "no_key",
             Self::NotSigned => "not_signed",
             Self::NotFresh => "not_fresh",
             Self::RoundClosed => "round_closed",
@@ -57,6 +64,7 @@ impl Code {
             Self::WrongMoment => "wrong_moment",
             Self::Spent => "spent",
             Self::Full => "full",
+            Self::Damaged => "damaged",
             Self::Unavailable => "unavailable",
         }
     }
@@ -96,6 +104,11 @@ impl Refusal {
     pub fn unknown() -> Self {
         Self::new(Code::Unknown, "there is no such application for this key")
             .hint("give the id that you got when you applied, and sign with the same key")
+    }
+
+    /// Of an application that is not there, for whoever may know that: who runs the programme, and reviewers.
+    pub fn no_application() -> Self {
+        Self::new(Code::Unknown, "there is no such application").hint("give the id that its applicant got")
     }
 
     /// Of something that cannot be done as the application stands.

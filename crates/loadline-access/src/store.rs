@@ -75,7 +75,7 @@ impl StoreError {
             Self::Missing(_) => "`loadline access init PROGRAMME` begins it".to_owned(),
             Self::Exists(_) => "it goes on as it is; another programme needs another `state`".to_owned(),
             Self::Name { .. } => "give the programme's own file, or another `state`".to_owned(),
-            Self::Log(AuditOpenError::Log(RecordError::Locked { .. })) => {
+            error if error.is_locked() => {
                 "`loadline access serve` may be running: send requests to its URL, or end it first".to_owned()
             }
             Self::Log(error) => error.hint(),
@@ -86,6 +86,11 @@ impl StoreError {
             Self::Contradiction(_) => "nothing was written; report this with the command".to_owned(),
             Self::Stopped => "see that the disk has room and is whole, and start again".to_owned(),
         }
+    }
+
+    /// Whether another process has the folder.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Log(AuditOpenError::Log(RecordError::Locked { .. })))
     }
 
     /// Whether what was durable has changed.
@@ -185,8 +190,8 @@ impl Store {
     }
 
     /// The disk.
-    pub fn disk(&self) -> &dyn Disk {
-        self.disk.as_ref()
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     /// Adds rows. They are durable when this returns.

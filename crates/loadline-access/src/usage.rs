@@ -9,13 +9,14 @@ use loadline_gate::audit::AuditOpenError;
 use loadline_gate::audit::book::Book as AuditBook;
 use loadline_gate::audit::rows::Row as AuditRow;
 use loadline_gate::ledger::Account;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Grant};
 use crate::desk::{quota, token_quota};
 
 /// What one grant has used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Used {
     /// The application, or the token by its nullifier.
     pub grant: String,
@@ -29,16 +30,24 @@ pub struct Used {
     pub reports: u64,
 }
 
-/// What each grant has used, by the gate's audit log. Works while the gate writes it.
+/// The accounts of a gate.
+pub struct Accounts(AuditBook);
+
+/// Reads a gate's audit log. Takes its time, and works while the gate writes it.
 ///
 /// # Errors
 /// When there is no log, or a byte of it has changed.
-pub fn of(disk: &dyn Disk, audit: &Path, book: &Book, now: Instant) -> Result<Vec<Used>, AuditOpenError> {
+pub fn read(disk: &dyn Disk, audit: &Path) -> Result<Accounts, AuditOpenError> {
     loadline_gate::audit::name(disk, audit)?;
     let mut accounts = AuditBook::default();
     endless::read(disk, audit, 0, None, |row| {
         accounts.apply(row.number, row.begins_segment, &AuditRow::parse(row.payload)?)
     })?;
+    Ok(Accounts(accounts))
+}
+
+/// What each grant has used, by the accounts of the gate.
+pub fn of(Accounts(accounts): &Accounts, book: &Book, now: Instant) -> Vec<Used> {
     let granted = book.cases.iter().filter_map(|(id, case)| Some((id, case, case.grant.as_ref()?)));
     let line = |name: String, grant: &Grant, reports: usize| {
         let account = Account::quota(&name);
@@ -52,5 +61,5 @@ pub fn of(disk: &dyn Disk, audit: &Path, book: &Book, now: Instant) -> Result<Ve
     };
     let granted = granted.map(|(id, case, grant)| line(quota(id), grant, case.reports.len()));
     let anonymous = book.spent.iter().map(|(nullifier, grant)| line(token_quota(nullifier), grant, 0));
-    Ok(granted.chain(anonymous).collect())
+    granted.chain(anonymous).collect()
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use loadline_core::untrusted::one_line;
-use loadline_core::{Digest, ModelError, ModelErrorKind};
+use loadline_core::{Digest, ModelError, ModelErrorKind, Secret};
 use loadline_gate::ledger::StopTarget;
 use loadline_model::{Environment, Reply, Web};
 use loadline_policy::policy::Stage;
@@ -104,18 +104,7 @@ impl Door {
     /// # Errors
     /// When the URL cannot be used, or is plain HTTP to another machine.
     pub fn open(url: &str, patience: Duration) -> Result<Self> {
-        let web = Web::open(url, &Environment::process()).map_err(|error| {
-            Failure::new(Exit::Usage, error.message.clone()).maybe_hint(error.hint.clone())
-        })?;
-        if !web.is_private() {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("`{}` is plain HTTP to another machine", web.url()),
-            )
-            .hint("give `https://…`, or run this on the gate's machine"));
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+        let (web, runtime) = private(url, None)?;
         Ok(Self { web: web.within(ANSWER_WITHIN), runtime, patience })
     }
 
@@ -237,6 +226,35 @@ impl Door {
             .cause(one_line(why, 300))
             .hint("give the address of `[admin] listen` in the gate's configuration")
     }
+}
+
+/// Prepares to speak to an operator's door, with its key where it asks for one. Makes no call.
+///
+/// # Errors
+/// When the URL cannot be used, or is plain HTTP to another machine.
+pub fn private(url: &str, key: Option<Secret>) -> Result<(Web, Runtime)> {
+    let web = Web::open_with(url, &Environment::process(), key)
+        .map_err(|error| Failure::new(Exit::Usage, error.message.clone()).maybe_hint(error.hint.clone()))?;
+    if !web.is_private() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is plain HTTP to another machine", web.url()))
+            .hint("give `https://…`, or run this on the machine where it listens"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+    Ok((web, runtime))
+}
+
+/// A key from a variable of the environment: none is ever given on a command line.
+///
+/// # Errors
+/// When the variable is not set.
+pub fn key(variable: &str, hint: &str) -> Result<Secret> {
+    let key = std::env::var(variable).ok().filter(|key| !key.trim().is_empty());
+    let key = key.ok_or_else(|| {
+        let message = format!("the environment variable {} is not set", one_line(variable, 80));
+        Failure::new(Exit::Usage, message).hint(hint)
+    })?;
+    Ok(Secret::new(key.trim().to_owned()))
 }
 
 /// Whether nobody answered: another try may help.

@@ -40,6 +40,9 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 /// How long answers that have begun may take when the server is to end.
 const LAST_LIMIT: Duration = Duration::from_secs(5);
 
+/// Where the address of a verb is chosen.
+pub const LISTEN: &str = "`--listen 127.0.0.1:PORT`";
+
 /// A request, with its body whole.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -109,11 +112,31 @@ impl Answer {
     }
 }
 
+/// Where something is served.
+pub struct Opening<'a> {
+    /// The address; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// What answers there.
+    pub service: Arc<dyn Service>,
+    /// Its name.
+    pub what: &'a str,
+    /// Where another address is chosen.
+    pub chosen: &'static str,
+}
+
 /// Serves until Ctrl-C. The address is printed to standard output once connections are taken, as a URL.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub fn serve(listen: SocketAddr, service: Arc<dyn Service>, what: &str, ui: &Ui) -> Result {
+    serve_all(vec![Opening { listen, service, what, chosen: LISTEN }], ui)
+}
+
+/// The same at several addresses; each is printed on a line of its own, in this order.
+///
+/// # Errors
+/// When one of them cannot be listened on.
+pub fn serve_all(openings: Vec<Opening<'_>>, ui: &Ui) -> Result {
     let io = |error| Failure::io("cannot start", &error);
     let (stop, stopping) = watch::channel(false);
     let _control = Control::start(Watch::default(), Stop(stop)).map_err(io)?;
@@ -123,16 +146,27 @@ pub fn serve(listen: SocketAddr, service: Arc<dyn Service>, what: &str, ui: &Ui)
         .build()
         .map_err(io)?;
     let ended = runtime.block_on(async {
-        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
-        let address = listener.local_addr().map_err(io)?;
-        if !address.ip().is_loopback() {
-            ui.warning("other machines can reach this server, and what it says is not encrypted");
+        let mut taking = JoinSet::new();
+        let mut serving = Vec::new();
+        for opening in openings {
+            let listener =
+                TcpListener::bind(opening.listen).await.map_err(|error| cannot_listen(&opening, &error))?;
+            let address = listener.local_addr().map_err(io)?;
+            if !address.ip().is_loopback() {
+                ui.warning("other machines can reach this server, and what it says is not encrypted");
+            }
+            serving.push((opening.what, address));
+            taking.spawn(take_connections(listener, opening.service, stopping.clone()));
         }
         let mut out = ui.out();
-        out.line(format_args!("http://{address}"))?;
+        for (_, address) in &serving {
+            out.line(format_args!("http://{address}"))?;
+        }
         out.finish()?;
-        ui.status("Serving", format_args!("{what} at http://{address} until Ctrl-C"));
-        take_connections(listener, service, stopping).await;
+        for (what, address) in serving {
+            ui.status("Serving", format_args!("{what} at http://{address} until Ctrl-C"));
+        }
+        while taking.join_next().await.is_some() {}
         Ok(Exit::Ok)
     });
     // A worker that hangs on a disk must not hold the end up.
@@ -140,9 +174,11 @@ pub fn serve(listen: SocketAddr, service: Arc<dyn Service>, what: &str, ui: &Ui)
     ended
 }
 
-fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::because(Exit::Unexpected, format!("cannot listen on {listen}"), error)
-        .hint("another process may listen there: choose another port with `--listen 127.0.0.1:PORT`; port 0 takes any")
+fn cannot_listen(opening: &Opening<'_>, error: &std::io::Error) -> Failure {
+    Failure::because(Exit::Unexpected, format!("cannot listen on {}", opening.listen), error).hint(format!(
+        "another process may listen there: choose another port with {}; port 0 takes any",
+        opening.chosen
+    ))
 }
 
 struct Stop(watch::Sender<bool>);

@@ -34,19 +34,37 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Reads the configuration again. What it came to, or why it stays as it was.
 pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
+/// The key of an operator's door, as its SHA-256.
+#[derive(Clone)]
+pub struct OperatorKey(Digest);
+
+impl OperatorKey {
+    /// Of this key.
+    pub fn new(key: &str) -> Self {
+        Self(caller::hash(key))
+    }
+
+    /// Whether a value of `Authorization` has it.
+    pub fn opens(&self, authorization: Option<&str>) -> bool {
+        // Hashes are compared: how long that takes says nothing about the key.
+        authorization
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .is_some_and(|key| caller::hash(key) == self.0)
+    }
+}
+
 /// The operator's door.
 #[derive(Clone)]
 pub struct Admin {
     gate: Arc<Gate>,
-    /// SHA-256 of the operator's key.
-    key: Digest,
+    key: OperatorKey,
     reload: Reload,
 }
 
 impl Admin {
     /// A door with this key.
     pub fn new(gate: Arc<Gate>, key: &str, reload: Reload) -> Self {
-        Self { gate, key: caller::hash(key), reload }
+        Self { gate, key: OperatorKey::new(key), reload }
     }
 
     /// Serves until `ending` says so.
@@ -110,9 +128,7 @@ impl Admin {
     }
 
     fn knows(&self, request: &Request<Incoming>) -> bool {
-        let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // Hashes are compared: how long that takes says nothing about the key.
-        value.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|key| caller::hash(key) == self.key)
+        self.key.opens(request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()))
     }
 
     fn alarms(&self) -> u64 {

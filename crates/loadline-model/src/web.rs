@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::header::AUTHORIZATION;
 use hyper::{Method, Uri};
-use loadline_core::{ModelError, ModelErrorKind};
+use loadline_core::{ModelError, ModelErrorKind, Secret};
 
 use crate::base_url::BaseUrl;
 use crate::options::Environment;
@@ -37,9 +38,18 @@ impl Web {
     /// # Errors
     /// When the URL or a proxy of the environment cannot be used.
     pub fn open(url: &str, environment: &Environment) -> Result<Self, ModelError> {
+        Self::open_with(url, environment, None)
+    }
+
+    /// The same with a key that every request carries (`Authorization: Bearer KEY`). See [`Web::is_private`].
+    ///
+    /// # Errors
+    /// As [`Web::open`], and when the key cannot stand in a header.
+    pub fn open_with(url: &str, environment: &Environment, key: Option<Secret>) -> Result<Self, ModelError> {
         let base = BaseUrl::exactly(url, "for example https://log.example.com/2026")?;
-        let key = KeySource { variable: String::new(), sent: false };
-        Ok(Self { transport: Transport::new(base, environment, Vec::new(), key)?, limit: WEB_LIMIT })
+        let source = KeySource { variable: String::new(), sent: key.is_some() };
+        let headers = key.map(|key| (AUTHORIZATION, "Bearer ".to_owned(), key)).into_iter().collect();
+        Ok(Self { transport: Transport::new(base, environment, headers, source)?, limit: WEB_LIMIT })
     }
 
     /// The same with another time limit for each exchange.

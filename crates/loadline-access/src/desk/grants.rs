@@ -2,7 +2,7 @@
 
 use loadline_core::{Instant, Secret};
 use loadline_gate::keys::{KeyFile, KeyState, KeysError, NewKey};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Desk;
 use crate::book::State;
@@ -10,12 +10,13 @@ use crate::refusal::{Code, Refusal};
 use crate::rows::Row;
 
 /// A key that was granted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Granted {
     /// The application.
     pub application: String,
     /// The key itself. It is kept nowhere.
-    #[serde(serialize_with = "expose")]
+    #[serde(serialize_with = "expose", deserialize_with = "mask")]
     pub secret: Secret,
     /// Its id.
     pub key: String,
@@ -26,6 +27,11 @@ pub struct Granted {
 /// The one place where a key becomes text: the answer to whoever it was granted to.
 pub(super) fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
+}
+
+/// The way back, where the answer arrives.
+fn mask<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 impl From<KeysError> for Refusal {
@@ -53,7 +59,10 @@ impl Desk {
                 return Err(Refusal::moment("a token was issued for it instead of a key"));
             }
             State::Granted => {
-                let hint = "whoever runs the gate can put another in its place: `loadline gate key rotate`";
+                let key = case.grant.as_ref().map_or("ID", |grant| &grant.key);
+                let hint = format!(
+                    "whoever runs the gate can put another in its place: `loadline gate key rotate KEYS {key}`"
+                );
                 return Err(Refusal::moment("its key was shown, and is shown once").hint(hint));
             }
             State::Accepted => return Err(Refusal::moment("the places of its round were not given yet")),
@@ -93,7 +102,7 @@ impl Desk {
 
     /// Makes a key in the gate's file, and revokes others of the same quota: nobody has been shown them.
     pub(super) fn issue(&self, new: NewKey, now: Instant) -> Result<(Secret, String), Refusal> {
-        let (mut file, _lock) = KeyFile::edit(self.store.disk(), &self.programme.keys)?;
+        let (mut file, _lock) = KeyFile::edit(self.store.disk().as_ref(), &self.programme.keys)?;
         let stale = file.keys().iter().filter(|key| new.quota.as_ref() == Some(&key.quota));
         let stale: Vec<_> = stale.filter(|key| key.revoked.is_none()).map(|key| key.id.clone()).collect();
         for id in stale {
@@ -101,7 +110,7 @@ impl Desk {
         }
         let (secret, key) = file.issue(new, now, self.store.random())?;
         let id = key.id.clone();
-        file.write(self.store.disk())?;
+        file.write(self.store.disk().as_ref())?;
         Ok((secret, id))
     }
 
@@ -115,16 +124,17 @@ impl Desk {
             return Err(Refusal::moment("a token was issued for it, and nobody knows which key came of it")
                 .hint("its texts can be erased all the same: `loadline access erase`"));
         }
-        if case.grant.as_ref().is_none_or(|grant| grant.revoked.is_some()) {
-            return Err(Refusal::moment("it has no key, or it was revoked"));
+        let grant = case.grant.as_ref().ok_or_else(|| Refusal::moment("it has no key"))?;
+        if let Some(at) = grant.revoked {
+            return Err(Refusal::moment(format!("its key was revoked at {at}")));
         }
-        let (mut file, _lock) = KeyFile::edit(self.store.disk(), &self.programme.keys)?;
+        let (mut file, _lock) = KeyFile::edit(self.store.disk().as_ref(), &self.programme.keys)?;
         let of_quota = file.keys().iter().filter(|key| key.quota == quota(id));
         let works = of_quota.filter(|key| key.state(now) != KeyState::Revoked).map(|key| key.id.clone());
         for key in works.collect::<Vec<_>>() {
             file.revoke(&key, now)?;
         }
-        file.write(self.store.disk())?;
+        file.write(self.store.disk().as_ref())?;
         self.commit(Row::Revoked { at: now, application: id.to_owned() }, now)
     }
 }

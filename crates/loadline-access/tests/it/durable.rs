@@ -88,21 +88,54 @@ fn a_key_that_a_crash_kept_from_being_shown_is_revoked_and_another_made() {
     office.desk().draw("2026-1", None, now).unwrap();
     let programme = office.programme();
     drop(office.desk.take());
-    let kept: Vec<_> =
-        std::fs::read_dir(office.state()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let kept: Vec<_> = kept.into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+    let kept = kept(&office);
     office.desk = Some(open_with(&office, &programme));
     office.ask("ada", Some(&id), Act::Claim).unwrap();
     drop(office.desk.take());
     // As if the process had died between the gate's file and the row.
-    for (bytes, path) in kept {
-        std::fs::write(path, bytes).unwrap();
-    }
+    restore(kept);
     office.desk = Some(open_with(&office, &programme));
     office.ask("ada", Some(&id), Act::Claim).unwrap();
     let file = KeyFile::read(&RealDisk, &programme.keys).unwrap();
     let states: Vec<_> = file.keys().iter().map(|key| key.state(now)).collect();
     assert_eq!(states, [KeyState::Revoked, KeyState::Works]);
+}
+
+/// The programme's files as they are.
+fn kept(office: &Office) -> Vec<(Vec<u8>, std::path::PathBuf)> {
+    let paths = std::fs::read_dir(office.state()).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (std::fs::read(&path).unwrap(), path)).collect()
+}
+
+fn restore(kept: Vec<(Vec<u8>, std::path::PathBuf)>) {
+    for (bytes, path) in kept {
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_revocation_whose_row_a_crash_took_holds_and_is_written_down_by_the_next() {
+    let mut office = Office::new();
+    let id = office.apply("ada", "uni.example");
+    office.decide(&id, Verdict::Accept);
+    office.now = at("2027-01-01T00:00:00Z");
+    let now = office.now;
+    office.desk().draw("2026-1", None, now).unwrap();
+    office.desk().grant(&id, now).unwrap();
+    let programme = office.programme();
+    drop(office.desk.take());
+    let kept = kept(&office);
+    office.desk = Some(open_with(&office, &programme));
+    office.desk().revoke(&id, now).unwrap();
+    drop(office.desk.take());
+    // As if the process had died between the gate's file, which is first, and the row.
+    restore(kept);
+    office.desk = Some(open_with(&office, &programme));
+    let state = || KeyFile::read(&RealDisk, &programme.keys).unwrap().keys()[0].state(now);
+    assert_eq!(state(), KeyState::Revoked);
+    assert_eq!(office.status("ada", &id).state, State::Granted);
+    office.desk().revoke(&id, now).unwrap();
+    assert_eq!((state(), office.status("ada", &id).state), (KeyState::Revoked, State::Ended));
 }
 
 fn open_with(office: &Office, programme: &loadline_access::Programme) -> Desk {

@@ -5,6 +5,7 @@
 mod courses;
 mod draws;
 mod durable;
+mod errands;
 mod golden;
 mod identities;
 mod programmes;

@@ -56,3 +56,26 @@ fn the_programme_on_the_page_is_read() {
     let programme = programme::parse(&text, folder.path()).unwrap();
     assert_eq!((programme.reviewers.len(), programme.agree), (4, 2));
 }
+
+#[test]
+fn the_operators_door_stays_on_this_machine_and_its_key_out_of_the_file() {
+    let door = |listen: &str, key: &str| {
+        let admin = format!("\n[admin]\nlisten = \"{listen}\"\nkey_env = \"{key}\"\n");
+        text("listen = \"127.0.0.1:8040\"\naudit = \"gate/audit\"\n") + &admin
+    };
+    for (listen, key, expected) in [
+        ("0.0.0.0:8041", "KEY", "`0.0.0.0:8041` is not a loopback address"),
+        ("127.0.0.1:8040", "KEY", "is the public address"),
+        ("here", "KEY", "`here` is not an address"),
+        ("127.0.0.1:8041", "a secret!", "is not the name of an environment variable"),
+    ] {
+        let told = problems(&door(listen, key)).to_string();
+        assert!(told.contains(expected) && !told.contains("a secret!"), "{expected}: {told}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_keys(folder.path());
+    let programme = programme::parse(&door("127.0.0.1:8041", "KEY"), folder.path()).unwrap();
+    assert_eq!(programme.audit, Some(folder.path().join("gate/audit")));
+    let admin = programme.admin.unwrap();
+    assert_eq!((admin.listen.port(), admin.key_env.as_str()), (8041, "KEY"));
+}

@@ -64,7 +64,7 @@ fn what_a_grant_has_used_is_what_the_gate_wrote_down() {
     );
     let open = runtime.block_on(log.intent(intent(2, &key.quota))).unwrap();
     let other = runtime.block_on(log.intent(intent(3, "somebody else"))).unwrap();
-    let used = usage::of(&RealDisk, &audit, office.desk().book(), now).unwrap();
+    let used = usage::of(&usage::read(&RealDisk, &audit).unwrap(), office.desk().book(), now);
     let expected = usage::Used {
         grant: format!("access/{id}"),
         key: key.id.clone(),
@@ -76,6 +76,6 @@ fn what_a_grant_has_used_is_what_the_gate_wrote_down() {
     drop((open, other));
     let elsewhere = office.folder.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
-    let missing = usage::of(&RealDisk, &elsewhere, office.desk().book(), now).unwrap_err();
+    let missing = usage::read(&RealDisk, &elsewhere).map(|_| ()).unwrap_err();
     assert!(missing.to_string().contains("no audit log"), "{missing}");
 }

@@ -76,15 +76,10 @@ fn ask(path: &Path, what: &str, body: Option<Value>) -> Result<Value> {
         let message = format!("`{}` has no operator's door", path.display());
         return Err(Failure::new(Exit::TaskInvalid, message).hint("add `[admin]` and start the gate again"));
     };
-    let Some(key) = std::env::var(&admin.key_env).ok().filter(|key| !key.is_empty()) else {
-        let message = format!("the environment variable {} is not set", admin.key_env);
-        return Err(
-            Failure::new(Exit::Usage, message).hint("set it to the key that the gate was started with")
-        );
-    };
+    let key = crate::door::key(&admin.key_env, "set it to the key that the gate was started with")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot make a runtime", &error))?;
-    let answer = runtime.block_on(door::ask(admin.listen, &key, what, body)).map_err(|why| {
+    let answer = runtime.block_on(door::ask(admin.listen, key.expose(), what, body)).map_err(|why| {
         Failure::new(Exit::ModelUnreachable, format!("the gate's door at {} says nothing", admin.listen))
             .cause(why)
             .hint("is the gate running? `loadline gate serve` starts it")

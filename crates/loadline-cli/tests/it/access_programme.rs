@@ -28,7 +28,7 @@ fn programme(more: &str) -> String {
 }
 
 /// Founded, with keys of people.
-fn founded(more: &str, people: &[&str]) -> Sandbox {
+pub fn founded(more: &str, people: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     for name in ["rev-a", "rev-b", "rev-c"].iter().chain(people) {
         run(&sandbox, &format!("key new {name} -o {name}.age --work 10")).ok();
@@ -39,14 +39,14 @@ fn founded(more: &str, people: &[&str]) -> Sandbox {
     sandbox
 }
 
-const ANY: &str = "[identity]\nkeys = \"any\"\n";
+pub const ANY: &str = "[identity]\nkeys = \"any\"\n";
 
-fn json(said: &Said) -> Value {
+pub fn json(said: &Said) -> Value {
     serde_json::from_str(&said.stdout).unwrap()
 }
 
 /// Applies at a place, and gives the id.
-fn apply(sandbox: &Sandbox, place: &str, name: &str, more: &str) -> String {
+pub fn apply(sandbox: &Sandbox, place: &str, name: &str, more: &str) -> String {
     let said = run(
         sandbox,
         &format!(
@@ -58,7 +58,7 @@ fn apply(sandbox: &Sandbox, place: &str, name: &str, more: &str) -> String {
 }
 
 /// Everybody who is asked says yes.
-fn accept(sandbox: &Sandbox, place: &str, id: &str) {
+pub fn accept(sandbox: &Sandbox, place: &str, id: &str) {
     for name in ["rev-a", "rev-b", "rev-c"] {
         let queue = json(&run(sandbox, &format!("access queue {place} --key {name}.age --json")).ok());
         let waiting = queue["queue"]["waiting"].as_array().unwrap().clone();
@@ -74,7 +74,7 @@ fn accept(sandbox: &Sandbox, place: &str, id: &str) {
 }
 
 /// Closes the round, by changing the programme's file.
-fn close(sandbox: &Sandbox) {
+pub fn close(sandbox: &Sandbox) {
     let text = std::fs::read_to_string(sandbox.path("access.toml")).unwrap();
     sandbox.write("access.toml", text.replace(OPEN, CLOSED));
 }

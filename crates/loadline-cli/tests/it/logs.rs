@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use loadline_tlog::disk::{DiskLog, RealDisk};
@@ -54,17 +54,21 @@ pub struct Server {
 
 impl Server {
     pub fn start(sandbox: &Sandbox, line: &str) -> Self {
-        let mut command = sandbox.command(LOADLINE, words(line));
+        Self::start_with(sandbox.command(LOADLINE, words(line)), 1).0
+    }
+
+    /// The same, of a server that prints so many addresses; gives those after the first.
+    pub fn start_with(mut command: Command, addresses: usize) -> (Self, Vec<String>) {
         command.env("LOADLINE_PASSPHRASE", PASSPHRASE).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().take(addresses);
+        let mut urls: Vec<String> = lines.map(Result::unwrap).collect();
         let mut words = String::new();
-        if url.is_empty() {
+        if urls.len() < addresses {
             child.stderr.as_mut().unwrap().read_to_string(&mut words).unwrap();
         }
-        assert!(words.is_empty() && !url.is_empty(), "it did not start: {words}");
-        Self { child: Some(child), url: url.trim().to_owned() }
+        assert!(words.is_empty() && urls.len() == addresses, "it did not start: {words}");
+        (Self { child: Some(child), url: urls.remove(0) }, urls)
     }
 
     /// Sends these bytes; gives everything that comes back.

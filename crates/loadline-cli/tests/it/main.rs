@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it stands")]
 
+mod access_operator;
 mod access_programme;
 mod authority_folder;
 mod bad_input;

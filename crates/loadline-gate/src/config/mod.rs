@@ -22,7 +22,7 @@ use crate::ledger::Keep;
 pub use guards::GuardConfig;
 pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, guard_alone, load, witness_policy};
 pub use observe::{TraceConfig, WitnessConfig};
-pub use read::parse;
+pub use read::{admin, parse};
 pub use watches::{OnAlarm, WatchConfig, WatchedConfig};
 
 /// `format` of the file.

@@ -115,14 +115,15 @@ fn variable(table: &Reader<'_, '_>, key: &'static str) -> String {
     text
 }
 
-fn admin(table: &Reader<'_, '_>, public: SocketAddr) -> AdminConfig {
+/// Reads the table `[admin]` of a server: its operator's door stays on this machine, beside its public address.
+pub fn admin(table: &Reader<'_, '_>, public: SocketAddr) -> AdminConfig {
     let listen = address(table, "listen");
     if !listen.ip().is_loopback() {
         let message = format!("`{listen}` is not a loopback address");
         table.problem("listen", message, "the operator's door stays on this machine: `127.0.0.1:PORT`");
     }
     if listen == public && listen.port() != 0 {
-        table.problem("listen", "is the callers' address", "take another port");
+        table.problem("listen", "is the public address", "take another port");
     }
     AdminConfig { listen, key_env: variable(table, "key_env") }
 }

@@ -328,6 +328,11 @@ fn slurp(path: &Path, most: u64) -> Result<String> {
     Ok(text.trim_end().to_owned())
 }
 
+/// Whether it is where a programme is served, not its file.
+pub fn is_url(given: &str) -> bool {
+    given.starts_with("http://") || given.starts_with("https://")
+}
+
 /// Where a programme is.
 pub struct Place {
     /// Its name, which everything signed carries.
@@ -343,7 +348,7 @@ enum At {
 impl Place {
     /// Finds a programme: its file, or where it is served.
     pub fn open(given: &str) -> Result<Self> {
-        if !given.starts_with("http://") && !given.starts_with("https://") {
+        if !is_url(given) {
             let programme = office::read(Path::new(given))?;
             return Ok(Self { name: programme.name.clone(), at: At::Folder(Box::new(programme)) });
         }
@@ -404,7 +409,8 @@ impl Place {
     }
 }
 
-fn answered(
+/// What a programme answered, or why it did not do it.
+pub fn answered(
     reply: std::result::Result<loadline_model::Reply, loadline_core::ModelError>,
     url: &str,
 ) -> Result<Value> {

@@ -1,8 +1,10 @@
 //! `loadline access`: the access programme.
 
 mod ask;
+mod errands;
 mod issuers;
 mod office;
+mod operator;
 mod serve;
 mod show;
 mod token;
@@ -37,11 +39,11 @@ pub enum AccessVerb {
     Queue(ask::Queue),
     Review(ask::Review),
     Recuse(ask::Recuse),
-    Draw(office::Draw),
-    Grant(office::Grant),
-    Revoke(office::Revoke),
-    Erase(office::Erase),
-    Usage(office::Usage),
+    Draw(errands::Draw),
+    Grant(errands::Grant),
+    Revoke(errands::Revoke),
+    Erase(errands::Erase),
+    Usage(errands::Usage),
     Figures(office::Figures),
     Lottery(office::LotteryArgs),
     Serve(serve::Serve),
@@ -66,11 +68,11 @@ pub fn run(args: Args, ui: &Ui) -> Result {
         AccessVerb::Queue(args) => ask::queue(&args, ui),
         AccessVerb::Review(args) => ask::review(&args, ui),
         AccessVerb::Recuse(args) => ask::recuse(&args, ui),
-        AccessVerb::Draw(args) => office::draw(&args, ui),
-        AccessVerb::Grant(args) => office::grant(&args, ui),
-        AccessVerb::Revoke(args) => office::revoke(&args, ui),
-        AccessVerb::Erase(args) => office::erase(&args, ui),
-        AccessVerb::Usage(args) => office::usage(&args, ui),
+        AccessVerb::Draw(args) => errands::draw(&args, ui),
+        AccessVerb::Grant(args) => errands::grant(&args, ui),
+        AccessVerb::Revoke(args) => errands::revoke(&args, ui),
+        AccessVerb::Erase(args) => errands::erase(&args, ui),
+        AccessVerb::Usage(args) => errands::usage(&args, ui),
         AccessVerb::Figures(args) => office::figures(&args, ui),
         AccessVerb::Lottery(args) => office::lottery(&args, ui),
         AccessVerb::Serve(args) => serve::run(&args, ui),
@@ -83,6 +85,7 @@ fn exit(code: &str) -> Exit {
         "round_closed" | "identity_refused" | "already_applied" | "wrong_moment" | "spent" | "full" => {
             Exit::Denied
         }
+        "damaged" => Exit::EvidenceInvalid,
         "unavailable" => Exit::Unexpected,
         _ => Exit::Usage,
     }

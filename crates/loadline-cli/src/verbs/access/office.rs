@@ -1,4 +1,4 @@
-//! What whoever runs a programme does: begin it, draw, grant, revoke, erase; and what anybody can look at.
+//! A programme in its folder: begun, opened; and what anybody can look at.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loadline_access::lottery::Lottery;
 use loadline_access::refusal::Refusal;
 use loadline_access::store::StoreError;
-use loadline_access::{Desk, Programme, programme, usage as access_usage};
+use loadline_access::{Desk, Programme, programme};
 use loadline_core::untrusted::one_line;
 use loadline_evidence::disk::RealDisk;
 use loadline_gate::audit::Random;
@@ -14,12 +14,11 @@ use loadline_tlog::VerifierKey;
 use serde_json::Value;
 
 use super::ask::Place;
-use super::{exit, show};
+use super::exit;
 use crate::authority::roots;
 use crate::documents;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::table::{Cell, Table};
 use crate::ui::{self, Ui};
 
 /// The largest file of a draw that is read, in bytes.
@@ -36,90 +35,6 @@ pub struct Init {
     /// The programme's file
     #[arg(value_name = "PROGRAMME")]
     pub programme: PathBuf,
-}
-
-/// Give the places of a round that is over, by lottery when there are more accepted than places
-///
-/// Prints the draw as JSON: publish it. Anybody can draw again with `loadline access lottery verify`.
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  loadline access draw access.toml 2026-1 > 2026-1.json
-  loadline access draw access.toml 2026-1 --beacon 8f1c…  > 2026-1.json")]
-pub struct Draw {
-    /// The programme's file
-    #[arg(value_name = "PROGRAMME")]
-    pub programme: PathBuf,
-    /// The round
-    #[arg(value_name = "ROUND")]
-    pub round: String,
-    /// Value of the public randomness that the programme announced
-    #[arg(long, value_name = "VALUE")]
-    pub beacon: Option<String>,
-}
-
-/// An application, for whoever runs the programme.
-#[derive(clap::Args)]
-pub struct Which {
-    /// The programme's file
-    #[arg(value_name = "PROGRAMME")]
-    pub programme: PathBuf,
-    /// The application
-    #[arg(value_name = "ID")]
-    pub application: String,
-}
-
-/// Make the key of an application that was drawn, to hand it over. It is shown once
-///
-/// Applicants get theirs with `loadline access claim`; this is for those who cannot.
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  loadline access grant access.toml 3f9a…")]
-pub struct Grant {
-    #[command(flatten)]
-    pub which: Which,
-}
-
-/// Revoke the key of an application
-///
-/// A running gate refuses it when it has read its configuration again (SIGHUP).
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  loadline access revoke access.toml 3f9a… && systemctl reload loadline-gate")]
-pub struct Revoke {
-    #[command(flatten)]
-    pub which: Which,
-}
-
-/// Erase what an application says of a person; its decisions and counts stay, and the log stays whole
-///
-/// There is no way back. Without a key the application counts as taken back.
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  loadline access erase access.toml 3f9a…")]
-pub struct Erase {
-    #[command(flatten)]
-    pub which: Which,
-}
-
-/// Show what each grant has used, from the audit log of the gate
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Examples:
-  loadline access usage access.toml --audit /var/lib/loadline/audit")]
-pub struct Usage {
-    /// The programme's file
-    #[arg(value_name = "PROGRAMME")]
-    pub programme: PathBuf,
-    /// Folder of the gate's audit log
-    #[arg(long, value_name = "DIR")]
-    pub audit: PathBuf,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Show a programme's figures: how many applied, how long it took, how many were accepted. No names
@@ -181,8 +96,17 @@ pub fn read(path: &Path) -> Result<Programme> {
 
 /// Opens a programme, and says what a crash left.
 pub fn open(programme: &Programme, ui: &Ui) -> Result<Desk> {
+    open_or(programme, |_| None, ui)
+}
+
+/// The same; what to do instead may be known better than the error does.
+pub fn open_or(
+    programme: &Programme,
+    advice: impl FnOnce(&StoreError) -> Option<String>,
+    ui: &Ui,
+) -> Result<Desk> {
     let opened = Desk::open(Arc::new(RealDisk), programme.clone(), roots::now()?, random());
-    let (desk, cut) = opened.map_err(|error| failure(&error))?;
+    let (desk, cut) = opened.map_err(|error| failure(&error).maybe_hint(advice(&error)))?;
     if let Some(cut) = cut {
         let bytes = ui::bytes(cut.bytes);
         ui.warning(format_args!(
@@ -218,72 +142,6 @@ pub fn init(args: &Init, ui: &Ui) -> Result {
     let desk = desk.map_err(|error| failure(&error))?;
     ui.status("Founded", format_args!("`{}` in `{}`", desk.programme().name, desk.dir().display()));
     ui.hint("keep the folder: what was decided is there and nowhere else; publish `signer.vkey` and the programme's file");
-    Ok(Exit::Ok)
-}
-
-/// See [`Draw`].
-pub fn draw(args: &Draw, ui: &Ui) -> Result {
-    let mut desk = open(&read(&args.programme)?, ui)?;
-    let drawn = desk.draw(&args.round, args.beacon.as_deref(), roots::now()?);
-    let drawn = drawn.map_err(|refusal| refused(&refusal))?;
-    let mut out = ui.out();
-    out.json(&drawn)?;
-    out.finish()?;
-    let accepted = ui::count(drawn.order.len() as u64, "accepted application");
-    ui.status("Drawn", format_args!("{accepted}, {}", ui::count(drawn.places, "place")));
-    Ok(Exit::Ok)
-}
-
-/// See [`Grant`].
-pub fn grant(args: &Grant, ui: &Ui) -> Result {
-    let mut desk = open(&read(&args.which.programme)?, ui)?;
-    let granted = desk.grant(&args.which.application, roots::now()?).map_err(|refusal| refused(&refusal))?;
-    let answer = serde_json::json!({ "key": granted });
-    show::answer(&answer, false, ui)
-}
-
-/// See [`Revoke`].
-pub fn revoke(args: &Revoke, ui: &Ui) -> Result {
-    let mut desk = open(&read(&args.which.programme)?, ui)?;
-    desk.revoke(&args.which.application, roots::now()?).map_err(|refusal| refused(&refusal))?;
-    ui.status("Revoked", format_args!("the key of {}", one_line(&args.which.application, 40)));
-    ui.hint("a running gate refuses it when it is reloaded; `loadline stop KEY` stops it at once");
-    Ok(Exit::Ok)
-}
-
-/// See [`Erase`].
-pub fn erase(args: &Erase, ui: &Ui) -> Result {
-    let mut desk = open(&read(&args.which.programme)?, ui)?;
-    desk.erase(&args.which.application, roots::now()?).map_err(|refusal| refused(&refusal))?;
-    ui.status("Erased", format_args!("the texts of {}", one_line(&args.which.application, 40)));
-    Ok(Exit::Ok)
-}
-
-/// See [`Usage`].
-pub fn usage(args: &Usage, ui: &Ui) -> Result {
-    let desk = open(&read(&args.programme)?, ui)?;
-    let used = access_usage::of(&RealDisk, &args.audit, desk.book(), roots::now()?).map_err(|error| {
-        let exit = if error.is_tampered() { Exit::EvidenceInvalid } else { Exit::Usage };
-        Failure::of(exit, &error).hint(error.hint())
-    })?;
-    let mut out = ui.out();
-    if args.json {
-        out.json(&used)?;
-    } else {
-        let mut table = Table::default();
-        for line in &used {
-            table.row([
-                Cell::left(&line.grant),
-                Cell::left(&line.key),
-                Cell::left(if line.works { "works" } else { "over" }),
-                Cell::right(ui::thousands(line.tokens)),
-                Cell::left("tokens"),
-                Cell::left(ui::count(line.reports, "report")),
-            ]);
-        }
-        table.write(&mut out, 0)?;
-    }
-    out.finish()?;
     Ok(Exit::Ok)
 }
 

@@ -8,25 +8,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Method;
 use hyper::header::CACHE_CONTROL;
-use loadline_access::Desk;
 use loadline_access::refusal::{Code, Refusal};
 use loadline_access::request::MAX_REQUEST_BYTES;
 use loadline_access::token::Token;
+use loadline_access::{Desk, errand};
 use loadline_core::Instant;
 use loadline_core::untrusted::one_line;
 use serde::Serialize;
 use serde_json::json;
 
+use super::operator::{self, Operator};
 use super::{issuers, office};
 use crate::authority::roots;
 use crate::failure::Result;
-use crate::server::{self, Answer, Asked, Service};
+use crate::server::{self, Answer, Asked, Opening, Service};
 use crate::ui::Ui;
 
 /// Serve a programme over HTTP until Ctrl-C
 ///
 /// Applicants and reviewers use the same verbs with its URL in place of the file. No TLS: beyond this machine a proxy
-/// belongs in front of it. Meanwhile the folder is locked: `draw`, `grant`, `revoke` and `erase` need it for themselves.
+/// belongs in front of it. Meanwhile the folder is locked: `draw`, `grant`, `revoke`, `erase` and `usage` take the URL of the
+/// operator's door, which `[admin]` in the programme's file opens. Both URLs are printed, the operator's last.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -46,6 +48,7 @@ pub fn run(args: &Serve, ui: &Ui) -> Result {
     let programme = office::read(&args.programme)?;
     let listen = args.listen.unwrap_or(programme.listen);
     let what = format!("the programme `{}`", programme.name);
+    let key = programme.admin.as_ref().map(operator::key).transpose()?;
     let mut desk = office::open(&programme, ui)?;
     // An issuer that cannot be reached now fails nobody who comes with a key; it is asked again later.
     if let Err(failure) = issuers::learn(&mut desk) {
@@ -53,9 +56,17 @@ pub fn run(args: &Serve, ui: &Ui) -> Result {
     }
     let most = programme.requests_per_minute;
     let counter = Mutex::new(Counter { minute: 0, taken: 0, most });
-    let service =
-        Requests { desk: Mutex::new(desk), counter, learnt: Mutex::new(roots::now()?), ui: ui.clone() };
-    server::serve(listen, Arc::new(service), &what, ui)
+    let desk = Arc::new(Mutex::new(desk));
+    let learnt = Mutex::new(roots::now()?);
+    let service = Requests { desk: Arc::clone(&desk), counter, learnt, ui: ui.clone() };
+    let mut openings =
+        vec![Opening { listen, service: Arc::new(service), what: &what, chosen: server::LISTEN }];
+    if let (Some(admin), Some(key)) = (&programme.admin, key) {
+        let service = Arc::new(Operator::new(desk, &key));
+        let (listen, chosen) = (admin.listen, "`[admin] listen` of the programme");
+        openings.push(Opening { listen, service, what: "its operator's door", chosen });
+    }
+    server::serve_all(openings, ui)
 }
 
 /// Requests of this minute.
@@ -78,7 +89,7 @@ impl Counter {
 
 struct Requests {
     /// One request at a time: each is durable before the next is looked at.
-    desk: Mutex<Desk>,
+    desk: Arc<Mutex<Desk>>,
     counter: Mutex<Counter>,
     /// When the keys of the issuers were fetched.
     learnt: Mutex<Instant>,
@@ -90,8 +101,7 @@ const LEARN_EVERY_S: u64 = 60;
 
 impl Requests {
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        // After a panic between two steps the store refuses everything; reading goes on.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        errand::held(&self.desk)
     }
 
     fn post(&self, asked: &Asked) -> Answer {
@@ -113,7 +123,7 @@ impl Requests {
             reply = self.desk().take(&asked.body, now);
         }
         match reply {
-            Ok(reply) => self.json(200, &reply),
+            Ok(reply) => json(200, &reply),
             Err(refusal) => self.refuse(&refusal),
         }
     }
@@ -152,7 +162,7 @@ impl Requests {
         };
         let key = token.map_err(Refusal::from).and_then(|token| self.desk().redeem(&token, now));
         match key {
-            Ok(key) => self.json(200, &json!({ "key": key })),
+            Ok(key) => json(200, &json!({ "key": key })),
             Err(refusal) => self.refuse(&refusal),
         }
     }
@@ -165,11 +175,11 @@ impl Requests {
             return self.refuse(&Refusal::new(Code::Unavailable, "the clock is wrong"));
         };
         match asked.path.as_str() {
-            "/programme" => self.json(200, &about(&self.desk())),
-            "/figures" => self.json(200, &self.desk().figures(now)),
+            "/programme" => json(200, &about(&self.desk())),
+            "/figures" => json(200, &self.desk().figures(now)),
             path => {
                 match path.strip_prefix("/lottery/").map(|round| self.desk().lottery(round)) {
-                    Some(Ok(lottery)) => self.json(200, &lottery),
+                    Some(Ok(lottery)) => json(200, &lottery),
                     Some(Err(refusal)) => self.refuse(&refusal),
                     None => self.refuse(&Refusal::new(Code::Unknown, "there is no such path").hint(
                         "`/programme`, `/figures`, `/lottery/ROUND`, `/requests` and `/tokens` are there",
@@ -181,7 +191,7 @@ impl Requests {
 
     fn refuse(&self, refusal: &Refusal) -> Answer {
         if refusal.code != Code::Unavailable {
-            return self.json(refusal.code.status(), refusal);
+            return json(refusal.code.status(), refusal);
         }
         // What is wrong with the disk is for whoever runs the programme.
         self.ui.warning(format_args!(
@@ -190,14 +200,15 @@ impl Requests {
             one_line(&refusal.hint, 200)
         ));
         let told = Refusal::new(refusal.code, "the programme cannot answer now").hint("try again later");
-        self.json(refusal.code.status(), &told)
+        json(refusal.code.status(), &told)
     }
+}
 
-    fn json(&self, status: u16, value: &impl Serialize) -> Answer {
-        match serde_json::to_vec(value) {
-            Ok(bytes) => Answer::new(status, "application/json", bytes).with(CACHE_CONTROL, "no-store"),
-            Err(_) => Answer::words(500, "the programme cannot answer"),
-        }
+/// A value as an answer that nobody keeps.
+pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => Answer::new(status, "application/json", bytes).with(CACHE_CONTROL, "no-store"),
+        Err(_) => Answer::words(500, "the programme cannot answer"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use loadline_core::Digest;
 use loadline_core::untrusted::one_line;
-use loadline_core::{Digest, Secret};
 use loadline_exam::DrillReport;
 use loadline_exam::drill::DRILL_FORMAT;
 use loadline_gate::ledger::StopTarget;
@@ -21,7 +21,7 @@ use super::again::reached;
 use super::{order, target};
 use crate::authority::office::{Office, OfficeArgs};
 use crate::authority::{drills, folder};
-use crate::door::{Brought, Door, Followed, Stopped};
+use crate::door::{self, Brought, Door, Followed, Stopped};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::ui::Ui;
@@ -138,7 +138,10 @@ pub fn drill(args: &Drill, ui: &Ui) -> Result {
     let plan = Plan {
         serve: local(serve)?,
         gate: local(gate)?,
-        caller_key: caller_key(&args.caller_key_env)?,
+        caller_key: door::key(
+            &args.caller_key_env,
+            "put a caller's key of the gate into it; `loadline gate key new` makes one",
+        )?,
         body: body(model, args),
         streams: args.streams as usize,
         open_within: args.open_within,
@@ -219,17 +222,6 @@ fn local(url: &str) -> Result<Address> {
     let hint = "the times are measured at the socket: give `http://…` of this machine";
     let address = Address::parse(url).map_err(|message| usage(message, hint))?;
     if address.tls { Err(usage("a drill does not speak TLS", hint)) } else { Ok(address) }
-}
-
-fn caller_key(variable: &str) -> Result<Secret> {
-    let key = std::env::var(variable).ok().filter(|key| !key.trim().is_empty());
-    let key = key.ok_or_else(|| {
-        usage(
-            format!("the environment variable {} is not set", one_line(variable, 80)),
-            "put a caller's key of the gate into it; `loadline gate key new` makes one",
-        )
-    })?;
-    Ok(Secret::new(key.trim().to_owned()))
 }
 
 fn body(model: &str, args: &Drill) -> String {
