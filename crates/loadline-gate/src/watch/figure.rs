@@ -23,7 +23,7 @@ pub enum Source {
     /// The operator's own, for a reason in words.
     Operator(String),
     /// The licence of every model that is watched rests on it.
-    Licensed(LicensedTest),
+    Licensed(Box<LicensedTest>),
 }
 
 impl Source {
@@ -40,7 +40,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator(words) => write!(f, "the operator's own figure: {}", one_line(words, 400)),
-            Self::Licensed(LicensedTest { id, decision, policy, .. }) => {
+            Self::Licensed(test) => {
+                let LicensedTest { id, decision, policy, .. } = &**test;
                 let (id, name, version) =
                     (one_line(id, 100), one_line(&policy.name, 100), one_line(&policy.version, 40));
                 write!(f, "licensed: test `{id}` of decision {decision}, policy `{name}` version {version}")

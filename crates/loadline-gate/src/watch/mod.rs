@@ -1,5 +1,5 @@
 //! Watching: a share of the traffic scored off its way, questions asked besides, and an alarm when either is worse than
-//! what the licence rests on.
+//! what the licence rests on, or than the operator's own figure.
 //!
 //! Read in this order: this file (what is watched, and what is kept of it) → `figure` (below what there is an alarm) →
 //! `tap` (a share of the traffic) → `probe` (questions) → [`door`] (what the operator sees).
@@ -123,7 +123,7 @@ impl Watch {
             }
         };
         let (least, source) = match (&config.figure, licensed) {
-            (_, Some(test)) => (test.bound.to_string(), Source::Licensed(test)),
+            (_, Some(test)) => (test.bound.to_string(), Source::Licensed(Box::new(test))),
             (FigureConfig::Own { least, source }, None) => (least.clone(), Source::Operator(source.clone())),
             (FigureConfig::Licensed(_), None) => return None,
         };

@@ -46,7 +46,7 @@ fn test(id: &str, suite: &str, form: &str, requires: &str, more: &str) -> String
     )
 }
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     let light = "light = true\nlevels = [1, 3]";
     let tests = [
         test("sums", "arithmetic", "generate", "at_least = 0.9", light),
@@ -62,7 +62,7 @@ fn policy() -> Policy {
 }
 
 /// A model that does everything well but `easy`, found so with so many right sums.
-fn decision(policy: &Policy, sums: u64) -> Decision {
+pub fn decision(policy: &Policy, sums: u64) -> Decision {
     let declared = "format = \"loadline-compute/1\"\nmodel = \"m\"\nothers = \"none\"\n[[entry]]\nname = \"all\"\n\
                     category = \"pretraining\"\nbasis = \"self_reported\"\nstated = { flop = 1e20, source = \"test\" }\n";
     let verdict = rules::find("eu-ai-act-1e25").unwrap().judge(&compute::parse(declared).unwrap()).unwrap();
@@ -100,7 +100,7 @@ fn decision(policy: &Policy, sums: u64) -> Decision {
     decision
 }
 
-fn text<T: serde::Serialize>(value: &T) -> String {
+pub fn text<T: serde::Serialize>(value: &T) -> String {
     String::from_utf8(canonical_json(value).unwrap()).unwrap()
 }
 
@@ -117,7 +117,7 @@ fn right_at_level_1(prompt: &str) -> String {
     }
 }
 
-const SUMS: &str = r#"
+pub const SUMS: &str = r#"
 [[watch]]
 name = "sums"
 models = ["m", "c"]
