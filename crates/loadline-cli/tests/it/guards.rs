@@ -1,10 +1,14 @@
 //! `loadline gate guard`, `gate identity` and `gate watch`: measured rates, the same model or another, and a door that is
 //! closed.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
 use loadline_testkit::endpoint::{Ask, FakeEndpoint};
 
 use crate::licensed::Bench;
-use crate::support::Sandbox;
+use crate::stopping::free_port;
+use crate::support::{LOADLINE, Sandbox};
 
 const CONFIG: &str = r#"format = "loadline-gate/1"
 name = "example.com/gate"
@@ -232,6 +236,24 @@ fn two_real_models_are_told_apart() {
     assert_eq!(other.code, 30, "{}", other.text());
 }
 
+/// What `gate watch show` says of the gate of `gate.toml`.
+fn shown_by_a_running_gate(sandbox: &Sandbox) -> String {
+    let mut command = sandbox.command(LOADLINE, ["gate", "serve", "gate.toml"]);
+    command.env("DOOR_KEY", "k").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut gate = command.spawn().unwrap();
+    let mut lines = BufReader::new(gate.stderr.take().unwrap());
+    let mut said = String::new();
+    while said.matches("Listening").count() < 2 {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
+    }
+    // Nobody reads the rest; a pipe that is full must not stop the gate.
+    std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+    let shown = sandbox.shell("DOOR_KEY=k \"$LOADLINE\" gate watch show gate.toml");
+    gate.kill().unwrap();
+    gate.wait().unwrap();
+    shown.ok().stdout
+}
+
 /// From an exam to a watch of it: what `license issue` wrote is what the gate takes its figure from.
 #[test]
 fn a_watch_is_held_against_what_was_really_licensed() {
@@ -252,6 +274,7 @@ fn a_watch_is_held_against_what_was_really_licensed() {
     let config = config
         .replace("URL", "http://127.0.0.1:9/v1")
         .replace("\"roots\"", "\"authority/root\"")
+        .replace("127.0.0.1:1", &format!("127.0.0.1:{}", free_port()))
         .replace("license.json", &format!("authority/licenses/{digest}/license.json"))
         .replace(
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
@@ -266,6 +289,9 @@ fn a_watch_is_held_against_what_was_really_licensed() {
     let from = format!("licensed: test `sums` of decision {decision}, policy `bench` version 1");
     assert!(checked.stdout.contains(&from) && checked.stdout.contains(" 0.3 "), "{}", checked.text());
     assert!(checked.stdout.contains("suite arithmetic, level 1"), "{}", checked.text());
+
+    let watching = shown_by_a_running_gate(&bench.sandbox);
+    assert!(watching.contains(&from) && watching.contains("no score yet"), "{watching}");
 
     // A new exam, a new licence, and the decision of the old one beside it.
     let renewed = issue()["license"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
