@@ -16,6 +16,7 @@ use crate::clock::Moment;
 use crate::ledger::{Account, Charge, Limits, StopTarget};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Served, Snapshot};
+use crate::watch::ASKER;
 
 /// What is known of a request before it is decided.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,8 @@ pub const BYTES_PER_TOKEN: u64 = 4;
 
 /// Whose the gate's own questions are among the requests under way: no key has this hash.
 pub(crate) const ITSELF: Digest = Digest([0; 32]);
+/// The same for the questions of probes, which an order can stop by the name of their key.
+pub(crate) const PROBES: Digest = Digest([1; 32]);
 
 impl Snapshot {
     /// The caller behind a key that is given as its SHA-256.
@@ -122,8 +125,13 @@ impl Snapshot {
 
     /// What forbids a request that is under way. What the gate itself asks is forbidden where its model is.
     pub(crate) fn cuts(&self, hash: Digest, model: &str, now: Moment) -> Option<Refusal> {
-        if hash != ITSELF {
+        if hash != ITSELF && hash != PROBES {
             return self.forbids(hash, model, now).err();
+        }
+        if hash == PROBES
+            && let Err(refusal) = self.stopped(&StopTarget::Key(ASKER.to_owned()), "this key is stopped")
+        {
+            return Some(refusal);
         }
         match self.models.get(model) {
             Some(served) => self.allows(served, now).err(),
@@ -143,7 +151,8 @@ impl Snapshot {
         let (license, at) = (&served.license, now.wall());
         let name = &served.name;
         if self.suspended.contains(name) {
-            let message = format!("`{name}` answers worse than its licence rests on");
+            let message =
+                format!("`{name}` answers worse than it must: a watch of this gate has suspended it");
             return Err(Refusal::new(Code::DriftAlarm, message));
         }
         let missing = || Refusal::new(Code::StandingMissing, "the gate holds no standing of the authority");

@@ -436,26 +436,13 @@ async fn reloaded(
         done.push_str(&format!(", {} requests cut", cut.told));
     }
     let same = |config: &Config| {
-        let Config {
-            name,
-            listen,
-            state,
-            admin,
-            limits,
-            audit,
-            authority,
-            witnesses,
-            traces,
-            tls,
-            watches,
-            ..
-        } = config.clone();
-        let watches: Vec<_> =
-            watches.into_iter().map(|watch| (watch.name, watch.what, watch.least)).collect();
-        let observed = (witnesses, traces, tls.is_some(), watches);
+        let Config { name, listen, state, admin, limits, audit, authority, witnesses, traces, tls, .. } =
+            config.clone();
+        let observed = (witnesses, traces, tls.is_some());
         (name, listen, state, admin, limits, audit, authority.standing, authority.every, observed)
     };
-    if same(&config) != same(running) {
+    let watched = gate.watcher().map_or(loaded.watches.is_empty(), |watcher| watcher.has(&loaded.watches));
+    if same(&config) != same(running) || !watched {
         done.push_str(
             "; name, addresses, folders, limits, witnesses, traces, watches, the standing's source and whether TLS is spoken \
              change at the next start only",

@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::guard::Guards;
 use crate::ledger::{Keep, StopTarget, Stops};
 use crate::upstream::Upstream;
+use crate::watch::ASKER;
 
 /// What a licence comes to for the gate. It was verified before it got here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Licensed {
     pub digest: Digest,
     /// Digest of the model that it is about.
     pub model: Digest,
+    /// Digest of the decision that it was issued on.
+    pub decision: Digest,
     /// How far the model is opened.
     pub stage: Stage,
     /// The stage's limits; none once weights are public.
@@ -85,7 +88,7 @@ impl Snapshot {
         models.sort_by(|a, b| a.name.cmp(&b.name));
         let known = match target {
             StopTarget::All => true,
-            StopTarget::Key(id) => self.callers.has_key(id),
+            StopTarget::Key(id) => self.callers.has_key(id) || id == ASKER,
             StopTarget::Model(_) | StopTarget::License(_) => !models.is_empty(),
         };
         (models, known)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use loadline_core::model::Basis;
 use loadline_core::{Digest, Instant};
-use loadline_policy::decide::{Outcome, PolicyRef};
+use loadline_policy::decide::{Decision, Outcome, PolicyRef};
 use loadline_policy::license::{
     Based, DecisionRef, Issuer, License, Limitation, LimitationCode, Limitations, Statement, SubjectModel,
     Validity,
@@ -24,6 +24,9 @@ pub struct TestAuthority {
     authority: SecretKey,
     standing: SecretKey,
     others: Vec<(Role, SecretKey)>,
+    /// What licences are issued on.
+    policy: PolicyRef,
+    decision: Digest,
 }
 
 /// Marks that allow everything, with a lease of a minute.
@@ -47,12 +50,16 @@ impl TestAuthority {
             SecretKey::from_seeds(name, &[number; 32], &[number ^ 0x80; 32]).expect("a test key")
         };
         let others = Vec::new();
+        let policy =
+            PolicyRef { name: "test".to_owned(), version: "1".to_owned(), digest: Digest::of(b"policy") };
         Self {
             now,
             root: key("root", 1),
             authority: key("authority", 3),
             standing: key("standing", 5),
             others,
+            policy,
+            decision: Digest::of(b"decision"),
         }
     }
 
@@ -60,6 +67,14 @@ impl TestAuthority {
     #[must_use]
     pub fn with(mut self, role: Role, key: SecretKey) -> Self {
         self.others.push((role, key));
+        self
+    }
+
+    /// The same, whose licences are issued on this decision.
+    #[must_use]
+    pub fn deciding(mut self, decision: &Decision) -> Self {
+        self.policy = decision.policy.clone();
+        self.decision = Digest::of_json(decision).expect("a decision as JSON");
         self
     }
 
@@ -126,8 +141,6 @@ impl TestAuthority {
         if stage == Stage::WeightsReleased {
             more.push(Limitation::known(LimitationCode::WeightsPublic));
         }
-        let policy =
-            PolicyRef { name: "test".to_owned(), version: "1".to_owned(), digest: Digest::of(b"policy") };
         let issuer = Issuer { id: "https://example.com".to_owned(), name: "Test authority".to_owned() };
         let license = License {
             issuer: Based::self_reported(issuer),
@@ -138,11 +151,8 @@ impl TestAuthority {
             stage: Based::verified(stage),
             marks: Based::verified(marks),
             conditions: Based::self_reported(Vec::new()),
-            policy: Based::verified(policy),
-            decision: Based::verified(DecisionRef {
-                digest: Digest::of(b"decision"),
-                outcome: Outcome::Allow,
-            }),
+            policy: Based::verified(self.policy.clone()),
+            decision: Based::verified(DecisionRef { digest: self.decision, outcome: Outcome::Allow }),
             evidence: Vec::new(),
             sign_offs: Vec::new(),
             scope: Vec::new(),

@@ -86,6 +86,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
                 run::check(&args.config, &outside(ui, None)?).map_err(|error| wrong(&args.config, &error))?;
             let models = crate::ui::count(config.models.len() as u64, "model");
             gate_guard::list(&loaded.guards, ui)?;
+            gate_watch::list(&loaded.watches, ui)?;
             ui.status("Checked", format_args!("`{}`: {models}", args.config.display()));
             Ok(Exit::Ok)
         }

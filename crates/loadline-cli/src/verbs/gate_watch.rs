@@ -1,10 +1,12 @@
 //! `loadline gate watch`: what a running gate finds when it watches, and clearing its alarms.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use loadline_core::untrusted::one_line;
 use loadline_gate::run;
-use loadline_gate::watch::door;
+use loadline_gate::watch::{Watch, door, kind};
+use loadline_policy::Named as _;
 use serde_json::{Value, json};
 
 use super::gate;
@@ -69,6 +71,32 @@ pub fn run(args: &Args, ui: &Ui) -> Result {
     }
 }
 
+/// Says of each watch below what there is an alarm, and where that figure is from.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn list(watches: &[Arc<Watch>], ui: &Ui) -> Result<()> {
+    if watches.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::default();
+    let head = ["watch", "models", "scored by", "least", "on alarm", "figure"];
+    table.row(head.map(|title| Cell::left(title).styled(ui::STRONG)));
+    for watch in watches {
+        table.row([
+            Cell::left(&watch.name),
+            Cell::left(watch.models.join(", ")),
+            Cell::left(kind(&watch.what)),
+            Cell::right(watch.figure.least),
+            Cell::left(watch.on_alarm.name()),
+            Cell::left(&watch.figure.source),
+        ]);
+    }
+    let mut out = ui.out();
+    table.write(&mut out, 0)?;
+    out.finish()
+}
+
 /// Asks the operator's door of the gate that this configuration is of.
 fn ask(path: &Path, what: &str, body: Option<Value>) -> Result<Value> {
     let config = run::read(path).map_err(|error| gate::wrong(path, &error))?;
@@ -113,9 +141,10 @@ fn show(args: &Show, ui: &Ui) -> Result {
         out.finish()?;
         return Ok(Exit::Ok);
     }
-    let text = |value: &Value| value.as_str().map(|text| one_line(text, 60)).unwrap_or_default();
+    let text_to = |value: &Value, most| value.as_str().map(|text| one_line(text, most)).unwrap_or_default();
+    let text = |value: &Value| text_to(value, 60);
     let mut table = Table::default();
-    let head = ["watch", "model", "scored by", "right", "n", "method", "least", "state"];
+    let head = ["watch", "model", "scored by", "right", "n", "method", "least", "state", "figure"];
     table.row(head.map(|title| Cell::left(title).styled(ui::STRONG)));
     for row in answer["watched"].as_array().into_iter().flatten() {
         let state = match (row["suspended"].as_bool(), row["raised_at"].as_u64()) {
@@ -132,6 +161,8 @@ fn show(args: &Show, ui: &Ui) -> Result {
             Cell::left(text(&row["estimate"]["method"])),
             Cell::right(row["least"].as_f64().unwrap_or_default()),
             state,
+            // With a digest in it.
+            Cell::left(text_to(&row["source"], 400)),
         ]);
     }
     table.write(&mut out, 0)?;

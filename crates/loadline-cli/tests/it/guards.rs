@@ -1,9 +1,14 @@
 //! `loadline gate guard`, `gate identity` and `gate watch`: measured rates, the same model or another, and a door that is
 //! closed.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
 use loadline_testkit::endpoint::{Ask, FakeEndpoint};
 
-use crate::support::Sandbox;
+use crate::licensed::Bench;
+use crate::stopping::free_port;
+use crate::support::{LOADLINE, Sandbox};
 
 const CONFIG: &str = r#"format = "loadline-gate/1"
 name = "example.com/gate"
@@ -229,4 +234,98 @@ fn two_real_models_are_told_apart() {
     let (same, other) = (test(&gemma), test(&qwen));
     assert_ne!(same.code, 30, "{}", same.text());
     assert_eq!(other.code, 30, "{}", other.text());
+}
+
+/// What `gate watch show` says of the gate of `gate.toml`.
+fn shown_by_a_running_gate(sandbox: &Sandbox) -> String {
+    let mut command = sandbox.command(LOADLINE, ["gate", "serve", "gate.toml"]);
+    command.env("DOOR_KEY", "k").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut gate = command.spawn().unwrap();
+    let mut lines = BufReader::new(gate.stderr.take().unwrap());
+    let mut said = String::new();
+    while said.matches("Listening").count() < 2 {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
+    }
+    // Nobody reads the rest; a pipe that is full must not stop the gate.
+    std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+    let shown = sandbox.shell("DOOR_KEY=k \"$LOADLINE\" gate watch show gate.toml");
+    gate.kill().unwrap();
+    gate.wait().unwrap();
+    shown.ok().stdout
+}
+
+/// From an exam to a watch of it: what `license issue` wrote is what the gate takes its figure from.
+#[test]
+fn a_watch_is_held_against_what_was_really_licensed() {
+    let bench = Bench::new();
+    let issue = || {
+        bench.examined("fake/ability=0.95");
+        bench.ok("license issue --stage internal --json").json_lines().remove(0)
+    };
+    let issued = issue();
+    let digest = issued["license"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    let policy = issued["decision"]["policy"]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let shown = bench.sandbox.run("authority show --json").ok().json_lines().remove(0);
+    let watch = format!(
+        "[[watch]]\nname = \"sums\"\nmodels = [\"m\"]\nsuite = \"arithmetic\"\nevery_s = 60\nlicensed = {{ decision = \
+         \"authority/licenses/{digest}/decision.json\", policy = \"authority/policies/{policy}.json\", test = \"sums\" }}\n"
+    );
+    let (config, _guards) = CONFIG.split_once("[[guard]]").unwrap();
+    let config = config
+        .replace("URL", "http://127.0.0.1:9/v1")
+        .replace("\"roots\"", "\"authority/root\"")
+        .replace("127.0.0.1:1", &format!("127.0.0.1:{}", free_port()))
+        .replace("license.json", &format!("authority/licenses/{digest}/license.json"))
+        .replace(
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            shown["authority"].as_str().unwrap(),
+        );
+    bench.sandbox.run("gate key new keys.json --subject ada --role public").ok();
+    bench.sandbox.write("gate.toml", format!("{config}{watch}"));
+    let checked = bench.sandbox.run("gate check gate.toml").ok();
+    let shown = bench.ok(&format!("license show {digest}")).stdout;
+    let decision = shown.lines().find_map(|line| line.trim().strip_prefix("decision")).unwrap();
+    let decision = decision.trim().strip_prefix("allow ").unwrap().split(' ').next().unwrap();
+    let from = format!("licensed: test `sums` of decision {decision}, policy `bench` version 1");
+    assert!(checked.stdout.contains(&from) && checked.stdout.contains(" 0.3 "), "{}", checked.text());
+    assert!(checked.stdout.contains("suite arithmetic, level 1"), "{}", checked.text());
+
+    let watching = shown_by_a_running_gate(&bench.sandbox);
+    assert!(watching.contains(&from) && watching.contains("no score yet"), "{watching}");
+
+    // A new exam, a new licence, and the decision of the old one beside it.
+    let renewed = issue()["license"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    let license = |digest: &str| format!("licenses/{digest}/license.json");
+    bench
+        .sandbox
+        .write("gate.toml", format!("{}{watch}", config.replace(&license(&digest), &license(&renewed))));
+    let stale = bench.sandbox.run("gate check gate.toml");
+    assert_eq!(stale.code, 40, "{}", stale.text());
+    let place = "decision.json`: is decision sha256:";
+    assert!(
+        stale.stderr.contains("gate.toml:")
+            && stale.stderr.contains(place)
+            && stale.stderr.contains(decision),
+        "{}",
+        stale.text()
+    );
+    assert!(
+        stale.stderr.contains("help: give the `decision.json` that lies beside that licence")
+            && stale.stderr.contains("    | licensed = { decision ="),
+        "{}",
+        stale.text()
+    );
+    let right = watch.replace(&digest, &renewed);
+    bench
+        .sandbox
+        .write("gate.toml", format!("{}{right}", config.replace(&license(&digest), &license(&renewed))));
+    bench.sandbox.run("gate check gate.toml").ok();
+    // The operator's own figure is said to be that.
+    let own = right.lines().map(|line| match line.starts_with("licensed") {
+        true => "least = 0.9\nsource = \"a guess\"\n".to_owned(),
+        false => format!("{line}\n"),
+    });
+    bench.sandbox.write("gate.toml", format!("{config}{}", own.collect::<String>()));
+    let own = bench.sandbox.run("gate check gate.toml").ok();
+    assert!(own.stdout.contains("the operator's own figure: a guess"), "{}", own.text());
 }

@@ -14,8 +14,8 @@ use loadline_trust::chain::MAX_VERSIONS;
 use loadline_trust::{Envelope, IN_TOTO_TYPE, Role, RootChain};
 
 use super::{
-    Config, FileRef, GuardConfig, HttpConfig, LimitsConfig, ModelConfig, ResidentConfig, UpstreamConfig,
-    WayConfig, WitnessConfig, guards,
+    Config, FigureConfig, FileRef, GuardConfig, HttpConfig, LimitsConfig, ModelConfig, ResidentConfig,
+    UpstreamConfig, WatchConfig, WayConfig, WitnessConfig, guards, licensed,
 };
 use crate::caller::{Caller, Callers};
 use crate::disk;
@@ -28,7 +28,7 @@ use crate::upstream::resident::{Resident, Subject, Wrong};
 use crate::watch::Watch;
 
 /// The largest root or licence that is read, in bytes.
-const MAX_FILE_BYTES: usize = 4 << 20;
+pub(super) const MAX_FILE_BYTES: usize = 4 << 20;
 /// The largest file of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 64 << 20;
 /// The largest file of patterns that is read, in bytes.
@@ -80,17 +80,20 @@ impl Loaded {
     }
 }
 
+/// The models that are served, by public name.
+pub(super) type Models = HashMap<Arc<str>, Arc<Served>>;
+
 /// Notes problems at places of the configuration.
 #[derive(Default)]
-struct Noted(Vec<Problem>);
+pub(super) struct Noted(Vec<Problem>);
 
 impl Noted {
-    fn add(&mut self, place: Place, path: &str, message: impl Into<String>, hint: &str) {
+    pub(super) fn add(&mut self, place: Place, path: &str, message: impl Into<String>, hint: &str) {
         let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
         self.0.push(Problem { place, path: path.to_owned(), message: message.into(), hint });
     }
 
-    fn file(&mut self, file: &FileRef, message: impl std::fmt::Display, hint: &str) {
+    pub(super) fn file(&mut self, file: &FileRef, message: impl std::fmt::Display, hint: &str) {
         let message = format!("`{}`: {message}", file.path.display());
         self.add(file.place, &file.key, message, hint);
     }
@@ -118,9 +121,7 @@ pub fn load(
     let upstreams = upstreams(&config.upstreams, environment, open, &mut noted);
     let all_guards = config.guards.iter().filter_map(|guard| made(guard, &upstreams, &mut noted));
     let all_guards: Vec<_> = all_guards.map(Arc::new).collect();
-    let watches = config.watches.iter().filter_map(|watch| Watch::of(watch, &all_guards));
-    let watches: Vec<_> = watches.map(Arc::new).collect();
-    let mut models = HashMap::new();
+    let mut models = Models::new();
     for model in &config.models {
         // Without roots no licence can be verified, and that is said already.
         let Some(chain) = &chain else { continue };
@@ -128,6 +129,8 @@ pub fn load(
             models.insert(Arc::clone(&served.name), Arc::new(served));
         }
     }
+    let watches = config.watches.iter().filter_map(|watch| watched(watch, &all_guards, &models, &mut noted));
+    let watches: Vec<_> = watches.map(Arc::new).collect();
     noted.0.sort_by_key(|problem| problem.place);
     match chain {
         Some(chain) if noted.0.is_empty() => {
@@ -354,6 +357,15 @@ fn made(
     Some(guard)
 }
 
+/// A watch, with its figure. None when something that it needs did not load, which is noted.
+fn watched(watch: &WatchConfig, guards: &[Arc<Guard>], models: &Models, noted: &mut Noted) -> Option<Watch> {
+    let test = match &watch.figure {
+        FigureConfig::Own { .. } => None,
+        FigureConfig::Licensed(named) => Some(licensed::test(watch, named, models, noted)?),
+    };
+    Watch::of(watch, test, guards)
+}
+
 /// Whether the models of this process behind a name are the one that its licence is about. What a server serves nobody
 /// here can tell; of what is here it is known, so nothing else is served under the licence.
 fn are_licensed(
@@ -408,6 +420,7 @@ fn license(path: &Path, chain: &RootChain) -> Result<(Licensed, String), (String
     let licensed = Licensed {
         digest: envelope.payload_digest(),
         model: statement.model(),
+        decision: license.decision.value.digest,
         stage: license.stage.value,
         marks: license.marks.value.clone(),
         validity: license.validity.value,

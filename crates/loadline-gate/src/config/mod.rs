@@ -3,6 +3,7 @@
 //! `docs/formats/gate-config.md` is its page. `read` knows the file only; [`load`] reads the files it names.
 
 mod guards;
+mod licensed;
 mod load;
 mod observe;
 mod read;
@@ -23,7 +24,7 @@ pub use guards::GuardConfig;
 pub use load::{Environment, Loaded, OpenResident, ReadKeys, chain, guard_alone, load, witness_policy};
 pub use observe::{TraceConfig, WitnessConfig};
 pub use read::{admin, parse};
-pub use watches::{OnAlarm, WatchConfig, WatchedConfig};
+pub use watches::{FigureConfig, LicensedConfig, OnAlarm, WatchConfig, WatchedConfig};
 
 /// `format` of the file.
 pub const CONFIG_FORMAT: &str = "loadline-gate/1";

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use loadline_core::untrusted::one_line;
 use loadline_policy::Named;
-use loadline_policy::document::Reader;
+use loadline_policy::document::{Place, Reader};
 use loadline_suites::Form;
 
+use super::read::file;
 use super::{FileRef, GuardConfig, ModelConfig};
 
 /// What happens when there is an alarm.
@@ -44,13 +45,44 @@ pub enum WatchedConfig {
     Probe {
         /// The suite.
         suite: String,
-        /// Its level.
-        level: u32,
+        /// Where it is named.
+        suite_at: Place,
+        /// Its level, where the file says one.
+        level: Option<u32>,
+        /// Where that stands.
+        level_at: Place,
         /// How often.
         every: Duration,
-        /// Most tokens of an answer.
-        max_tokens: u64,
+        /// Most tokens of an answer, where the file says so.
+        max_tokens: Option<u64>,
     },
+}
+
+/// Below what there is an alarm, and where that figure is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FigureConfig {
+    /// The operator's own.
+    Own {
+        /// The least share of right answers that is no reason for an alarm, as a decimal.
+        least: String,
+        /// Where it is from, in words.
+        source: String,
+    },
+    /// What the licence rests on.
+    Licensed(LicensedConfig),
+}
+
+/// A test that a licence rests on, by the files that show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LicensedConfig {
+    /// The decision that the licence carries the digest of.
+    pub decision: FileRef,
+    /// The policy that it was made under.
+    pub policy: FileRef,
+    /// The policy's test.
+    pub test: String,
+    /// Where it is named.
+    pub test_at: Place,
 }
 
 /// A watch, as the file has it.
@@ -62,10 +94,8 @@ pub struct WatchConfig {
     pub models: Vec<String>,
     /// Where scores come from.
     pub what: WatchedConfig,
-    /// The least share of right answers that is no reason for an alarm, as a decimal.
-    pub least: String,
-    /// Where that figure is from, in words.
-    pub source: String,
+    /// Below what there is an alarm.
+    pub figure: FigureConfig,
     /// The chance of a false alarm, as a decimal.
     pub alpha: String,
     /// What happens when there is an alarm.
@@ -101,11 +131,39 @@ pub(super) fn watch(
         name: table.name("name"),
         models: names,
         what,
-        least: part(table, "least"),
-        source: table.text("source"),
+        figure: figure(table, folder),
         alpha: if table.has("alpha") { part(table, "alpha") } else { "0.001".to_owned() },
         on_alarm: table.choice_if("on_alarm").unwrap_or(OnAlarm::Notice),
         at: FileRef { path: folder.into(), place: table.place("name"), key: "watch.name".to_owned() },
+    }
+}
+
+fn figure(table: &Reader<'_, '_>, folder: &Path) -> FigureConfig {
+    let (is_licensed, is_own) = (table.has("licensed"), table.has("least") || table.has("source"));
+    let hint =
+        "`licensed` takes the figure from a test of the licence; `least` with its `source` is your own";
+    match (is_licensed, is_own) {
+        (true, true) => table.problem("licensed", "stands beside `least` or `source`", hint),
+        (false, false) => table.problem("", "has neither `licensed` nor `least`", hint),
+        (true, false) => {
+            if let Some(licensed) = table.table_if("licensed") {
+                return FigureConfig::Licensed(self::licensed(&licensed, folder));
+            }
+        }
+        (false, true) => {
+            return FigureConfig::Own { least: part(table, "least"), source: table.text("source") };
+        }
+    }
+    FigureConfig::Own { least: String::new(), source: String::new() }
+}
+
+fn licensed(table: &Reader<'_, '_>, folder: &Path) -> LicensedConfig {
+    let named = |key| FileRef { key: format!("watch.licensed.{key}"), ..file(table, key, folder) };
+    LicensedConfig {
+        decision: named("decision"),
+        policy: named("policy"),
+        test: table.text("test"),
+        test_at: table.place("test"),
     }
 }
 
@@ -129,21 +187,33 @@ fn live(table: &Reader<'_, '_>, guards: &[GuardConfig]) -> WatchedConfig {
     if !share.parse::<f64>().is_ok_and(|number| number > 0.0 && number <= 1.0) {
         table.problem("share", format!("is {share}"), "a number above 0, at most 1, such as 0.01");
     }
+    if table.has("licensed") {
+        let hint = "no test of a licence scores traffic: give `least` and its `source`";
+        table.problem("licensed", "stands beside `guard`", hint);
+    }
     WatchedConfig::Live { guard, share }
 }
 
 fn probe(table: &Reader<'_, '_>) -> WatchedConfig {
     let suite = table.text("suite");
-    let level = table.count_if("level", 1, 100).and_then(|level| u32::try_from(level).ok()).unwrap_or(1);
+    let level = table.count_if("level", 1, 100).and_then(|level| u32::try_from(level).ok());
     let known = loadline_suites::require(&suite);
-    let checked = known.and_then(|suite| loadline_suites::check(suite, Form::Generate, &[level]));
+    let checked =
+        known.and_then(|suite| loadline_suites::check(suite, Form::Generate, &[level.unwrap_or(1)]));
     if let Err(error) = checked {
         table.problem("suite", error.to_string(), "`loadline tasks` lists the suites and their levels");
     }
+    let max_tokens = table.count_if("max_tokens", 1, 100_000);
+    if max_tokens.is_some() && table.has("licensed") {
+        let hint = "leave it out: the questions of a test come with their own";
+        table.problem("max_tokens", "stands beside `licensed`", hint);
+    }
     WatchedConfig::Probe {
         suite,
+        suite_at: table.place("suite"),
         level,
+        level_at: table.place("level"),
         every: Duration::from_secs(table.count("every_s", 1, 86_400)),
-        max_tokens: table.count_if("max_tokens", 1, 100_000).unwrap_or(512),
+        max_tokens,
     }
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::{Watcher, What, kind};
+use super::{Watch, Watcher, What, kind};
 use crate::gate::Gate;
 
 /// The largest answer of an operator's door.
@@ -47,7 +47,8 @@ impl Watcher {
                 rows.push(json!({
                     "watch": &*watch.name, "model": &**model, "scored_by": kind(&watch.what), "share": share,
                     "right": track.right, "estimate": estimate.map(|e| e.with_unscored(track.unscored)),
-                    "unscored": track.unscored, "least": watch.least, "source": watch.source,
+                    "unscored": track.unscored, "least": watch.figure.least,
+                    "source": watch.figure.source.to_string(), "licensed": licensed(watch),
                     "alpha": watch.alpha, "ln_e": track.alarm.ln_e_value(),
                     "raised_at": track.alarm.raised_at(), "on_alarm": watch.on_alarm.name(),
                     "suspended": track.suspended,
@@ -56,6 +57,12 @@ impl Watcher {
         }
         json!({ "watched": rows, "dropped": self.dropped.load(Ordering::Relaxed) })
     }
+}
+
+/// The test that a figure is of, for programs; nothing for the operator's own.
+fn licensed(watch: &Watch) -> Option<Value> {
+    let test = watch.figure.source.licensed()?;
+    Some(json!({ "test": test.id, "decision": test.decision, "policy": test.policy }))
 }
 
 /// Answers `GET /watch` and `POST /watch/clear`. The operator's key was checked.

@@ -1,10 +1,11 @@
 //! Watching: a share of the traffic scored off its way, questions asked besides, and an alarm when either is worse than
-//! what the licence rests on.
+//! what the licence rests on, or than the operator's own figure.
 //!
-//! Read in this order: this file (what is watched, and what is kept of it) → `tap` (a share of the traffic) → `probe`
-//! (questions) → [`door`] (what the operator sees).
+//! Read in this order: this file (what is watched, and what is kept of it) → `figure` (below what there is an alarm) →
+//! `tap` (a share of the traffic) → `probe` (questions) → [`door`] (what the operator sees).
 
 pub mod door;
+mod figure;
 mod probe;
 mod tap;
 
@@ -18,17 +19,18 @@ use std::time::Duration;
 use loadline_core::Digest;
 use loadline_policy::Named as _;
 use loadline_stats::drift::{BETS, DriftAlarm};
-use loadline_suites::{Seed, Suite};
+use loadline_suites::{Form, Seed, Selection};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::audit::Random;
-use crate::config::{OnAlarm, WatchConfig, WatchedConfig};
+use crate::config::{FigureConfig, OnAlarm, WatchConfig, WatchedConfig};
 use crate::disk;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::ledger::{Event, RequestId};
 
+pub use figure::{Figure, LicensedTest, Source};
 pub(crate) use tap::Tap;
 
 /// `format` of what is kept.
@@ -37,6 +39,8 @@ pub const STATE_FORMAT: &str = "loadline-watch/1";
 const MAX_STATE_BYTES: usize = 16 << 20;
 /// Answers that wait to be scored; more are dropped, and counted.
 const WAITING: usize = 256;
+/// Most tokens of an answer to a question whose watch has a figure of the operator's own and says nothing else.
+const MAX_TOKENS: u64 = 512;
 
 /// Who asks the questions of probes: key and subject of their rows, and their account. No key of the gate's has this name.
 pub const ASKER: &str = "loadline-watch";
@@ -53,14 +57,14 @@ pub enum What {
     },
     /// Questions of a suite from a secret seed.
     Probe {
-        /// The suite.
-        suite: &'static dyn Suite,
-        /// Its level.
-        level: u32,
+        /// The suite and its levels.
+        selection: Selection,
+        /// Which of its scores counts: right where it is 1.
+        metric: String,
         /// How often.
         every: Duration,
-        /// Most tokens of an answer.
-        max_tokens: u64,
+        /// Most tokens of an answer; what the suite gives each question without it.
+        max_tokens: Option<u64>,
     },
 }
 
@@ -73,10 +77,8 @@ pub struct Watch {
     pub models: Vec<Arc<str>>,
     /// Where scores come from.
     pub what: What,
-    /// The least share of right answers that is no reason for an alarm.
-    pub least: f64,
-    /// Where that figure is from.
-    pub source: String,
+    /// Below what there is an alarm.
+    pub figure: Figure,
     /// The chance of a false alarm.
     pub alpha: f64,
     /// What happens when there is one.
@@ -92,8 +94,13 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// A watch of a configuration that was checked. None when its guard did not load, which is said elsewhere.
-    pub(crate) fn of(config: &WatchConfig, guards: &[Arc<Guard>]) -> Option<Self> {
+    /// A watch of a configuration that was checked, with the test that a licensed figure is of. None when its guard did
+    /// not load, which is said elsewhere.
+    pub(crate) fn of(
+        config: &WatchConfig,
+        licensed: Option<LicensedTest>,
+        guards: &[Arc<Guard>],
+    ) -> Option<Self> {
         let number = |text: &str| text.parse::<f64>().ok();
         let (what, scorer) = match &config.what {
             WatchedConfig::Live { guard, share } => {
@@ -101,25 +108,67 @@ impl Watch {
                 let what = What::Live { guard: Arc::clone(guard), share: number(share)? };
                 (what, format!("guard {}", guard.digest))
             }
-            WatchedConfig::Probe { suite, level, every, max_tokens } => {
-                let suite = loadline_suites::find(suite)?;
-                let what = What::Probe { suite, level: *level, every: *every, max_tokens: *max_tokens };
-                let scorer = format!("suite {} {} {level} {max_tokens}", suite.name(), suite.version());
-                (what, scorer)
+            WatchedConfig::Probe { suite, level, every, max_tokens, .. } => {
+                let (selection, metric, max_tokens) = match &licensed {
+                    Some(test) => (test.selection.clone(), test.metric.clone(), None),
+                    None => {
+                        let levels = vec![level.unwrap_or(1)];
+                        let own = Selection::new(loadline_suites::find(suite)?, Form::Generate, levels);
+                        let metric = Form::Generate.metric().to_owned();
+                        (own.ok()?, metric, Some(max_tokens.unwrap_or(MAX_TOKENS)))
+                    }
+                };
+                let scorer = scorer(&selection, max_tokens);
+                (What::Probe { selection, metric, every: *every, max_tokens }, scorer)
             }
         };
-        let parts = [scorer.as_bytes(), config.least.as_bytes(), config.alpha.as_bytes()];
+        let (least, source) = match (&config.figure, licensed) {
+            (_, Some(test)) => (test.bound.to_string(), Source::Licensed(Box::new(test))),
+            (FigureConfig::Own { least, source }, None) => (least.clone(), Source::Operator(source.clone())),
+            (FigureConfig::Licensed(_), None) => return None,
+        };
+        let mut parts = vec![scorer.as_bytes(), least.as_bytes(), config.alpha.as_bytes()];
+        if let Source::Licensed(test) = &source {
+            // Figures belong to the decision: one that is made anew begins anew.
+            parts.extend([&test.decision.0[..], test.id.as_bytes()]);
+        }
+        let digest = Digest::of_parts(STATE_FORMAT, &parts);
         Some(Self {
             name: config.name.as_str().into(),
             models: config.models.iter().map(|name| name.as_str().into()).collect(),
             what,
-            least: number(&config.least)?,
-            source: config.source.clone(),
+            figure: Figure { least: number(&least)?, source },
             alpha: number(&config.alpha)?,
             on_alarm: config.on_alarm,
-            digest: Digest::of_parts(STATE_FORMAT, &parts),
+            digest,
         })
     }
+
+    /// Whether another one watches the same in the same way, and says the same of it.
+    fn is_as(&self, other: &Self) -> bool {
+        let often = |what: &What| match what {
+            What::Live { share, .. } => (Some(*share), None),
+            What::Probe { every, .. } => (None, Some(*every)),
+        };
+        let said = |watch: &Self| watch.figure.source.to_string();
+        (&self.name, &self.models, self.digest, self.on_alarm)
+            == (&other.name, &other.models, other.digest, other.on_alarm)
+            && often(&self.what) == often(&other.what)
+            && said(self) == said(other)
+    }
+}
+
+/// Names what is asked and how it is scored.
+fn scorer(selection: &Selection, max_tokens: Option<u64>) -> String {
+    let suite = selection.suite();
+    let max_tokens = max_tokens.map_or_else(|| "own".to_owned(), |most| most.to_string());
+    format!("suite {} {} {} {max_tokens}", suite.name(), suite.version(), levels(selection))
+}
+
+/// `1`, or `1, 3`.
+fn levels(selection: &Selection) -> String {
+    let levels: Vec<_> = selection.levels().iter().map(ToString::to_string).collect();
+    levels.join(", ")
 }
 
 /// What is known of one watch and one model.
@@ -191,7 +240,8 @@ fn tracks_of(kept: &[KeptTrack], watches: &[Arc<Watch>], path: &Path) -> io::Res
     for watch in watches {
         for model in &watch.models {
             let old = kept.iter().find(|track| *track.watch == *watch.name && *track.model == **model);
-            let fresh = || DriftAlarm::new(watch.least, watch.alpha).map_err(|error| wrong(path, error));
+            let fresh =
+                || DriftAlarm::new(watch.figure.least, watch.alpha).map_err(|error| wrong(path, error));
             let mut track = Track {
                 digest: watch.digest,
                 alarm: fresh()?,
@@ -270,6 +320,12 @@ impl Watcher {
 
     fn tracks(&self) -> MutexGuard<'_, Tracks> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether these are the watches that it has.
+    pub fn has(&self, watches: &[Arc<Watch>]) -> bool {
+        self.watches.len() == watches.len()
+            && self.watches.iter().zip(watches).all(|(mine, other)| mine.is_as(other))
     }
 
     /// The models that are suspended here.
@@ -352,13 +408,13 @@ impl Watcher {
             if suspended {
                 gate.suspend(|| self.suspended()).await;
             }
-            let (watch_name, least) = (&watch.name, watch.least);
+            let (watch_name, Figure { least, source }) = (&watch.name, &watch.figure);
             let event =
                 Event::Drift { watch: Arc::clone(watch_name), model: Arc::clone(model), scored, suspended };
             drop(gate.base.audit.event(event));
             let then = if suspended { "; this gate serves it no more until you clear the alarm" } else { "" };
             (self.tell)(format!(
-                "`{model}` has drifted: watch `{watch_name}` finds it below {least} after {scored} scores{then}"
+                "`{model}` has drifted: watch `{watch_name}` finds it below {least} ({source}) after {scored} scores{then}"
             ));
         }
         if let Err(error) = kept {
@@ -422,9 +478,12 @@ impl Watcher {
 }
 
 /// The words of a watch for its kind, in answers and tables.
-fn kind(what: &What) -> String {
+pub fn kind(what: &What) -> String {
     match what {
         What::Live { guard, .. } => format!("guard {}, {}", guard.name, guard.side.name()),
-        What::Probe { suite, level, .. } => format!("suite {}, level {level}", suite.name()),
+        What::Probe { selection, .. } => {
+            let word = if selection.levels().len() == 1 { "level" } else { "levels" };
+            format!("suite {}, {word} {}", selection.suite().name(), levels(selection))
+        }
     }
 }

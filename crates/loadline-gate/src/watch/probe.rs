@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use loadline_core::model::{Generate, Prompt, Role};
-use loadline_core::{ModelOutput, Request, Sample};
-use loadline_suites::Form;
+use loadline_core::{Digest, ModelOutput, Request, Sample};
+use loadline_suites::Selection;
 use serde_json::{Value, json};
 
 use super::{ASKER, Watch, Watcher, What};
@@ -27,14 +27,14 @@ const MAX_ANSWER_BYTES: usize = 8 << 20;
 impl Watcher {
     /// Asks one question, and takes its score in. Nothing is asked of a model that this gate may not serve now.
     pub async fn probe(&self, gate: &Gate, watch: &Watch, model: &Arc<str>) {
-        let What::Probe { suite, level, max_tokens, .. } = watch.what else { return };
+        let What::Probe { selection, metric, max_tokens, .. } = &watch.what else { return };
         if gate.ready().is_err() {
             return;
         }
-        let Ok(own) = Own::enter(gate, model) else { return };
+        let Ok(own) = Own::probe(gate, model) else { return };
         let snapshot = gate.snapshot();
         let Some(served) = snapshot.models.get(model) else { return };
-        let index = {
+        let number = {
             let mut tracks = self.tracks();
             let name = (Arc::clone(&watch.name), Arc::clone(model));
             let Some(track) = tracks.get_mut(&name) else { return };
@@ -46,20 +46,48 @@ impl Watcher {
             (self.tell)(format!("what is watched cannot be kept: {error}"));
             return;
         }
-        let sample = suite.sample(&self.seed, Form::Generate, level, index);
+        let sample = self.question(watch, selection, number);
+        let max_tokens = max_tokens.unwrap_or_else(|| own_limit(&sample));
         let request = gate.next_request();
         let answer = ask(gate, served, &sample, request, max_tokens, own).await;
         let right = answer.map(|completion| {
             let output = ModelOutput { completion, ..ModelOutput::default() };
-            let scores = suite.score(&sample, &output);
-            scores.first().and_then(|score| score.value.number()).is_some_and(|number| number >= 1.0)
+            let scores = selection.score(&sample, &output);
+            let counted = scores.iter().find(|score| score.metric == *metric);
+            counted.and_then(|score| score.value.number()).is_some_and(|number| number >= 1.0)
         });
         self.record(gate, watch, model, request, right).await;
+    }
+
+    /// The question of this number. Its level and its place are drawn from the secret seed: so every question is as hard
+    /// as the test is on average, whatever came before, and that is what bounds the chance of a false alarm. Levels and
+    /// twins that came in turn would be hard and easy in turn. No other watch has the same questions.
+    fn question(&self, watch: &Watch, selection: &Selection, number: u64) -> Sample {
+        let (levels, asked) = (selection.levels(), selection.name());
+        let parts =
+            [&self.seed.as_bytes()[..], watch.name.as_bytes(), asked.as_bytes(), &number.to_be_bytes()];
+        let drawn = Digest::of_parts("loadline-watch-question/1", &parts).0;
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&drawn[at..at + 8]);
+            u64::from_be_bytes(bytes)
+        };
+        // The remainder is below the number of levels, of which there is one at least.
+        let level = levels[(word(0) % levels.len() as u64) as usize];
+        selection.suite().sample(&self.seed, selection.form(), level, word(8))
     }
 
     /// The watch of this name.
     pub fn watch(&self, name: &str) -> Option<&Arc<Watch>> {
         self.watches.iter().find(|watch| *watch.name == *name)
+    }
+}
+
+/// Most tokens of an answer, as the suite says it: so an exam asked.
+fn own_limit(sample: &Sample) -> u64 {
+    match &sample.input {
+        Request::Generate(generate) => generate.sampling.max_tokens.into(),
+        _ => 0,
     }
 }
 

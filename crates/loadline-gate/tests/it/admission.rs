@@ -57,6 +57,7 @@ impl Default for World {
             license: Licensed {
                 digest: license(),
                 model: Digest([8; 32]),
+                decision: Digest([6; 32]),
                 stage: Stage::Academic,
                 marks: Some(open_marks()),
                 validity: Validity { not_before: at(0), expires: at(86_400) },

@@ -1,6 +1,6 @@
 //! The configuration is checked as a whole, and every problem has its place.
 
-use loadline_gate::config::{self, Api, WayConfig};
+use loadline_gate::config::{self, Api, FigureConfig, WayConfig};
 use loadline_gate::upstream::resident::none;
 use loadline_policy::Problems;
 use loadline_policy::policy::Stage;
@@ -199,7 +199,11 @@ fn the_golden_file_is_read() {
     let measured = config.guards[0].measured.as_ref().unwrap();
     assert_eq!((measured.miss.k, measured.miss.n, measured.date.day().as_str()), (37, 200, "2027-01-10"));
     assert_eq!((config.guards[1].window, config.guards[3].timeout.as_millis()), (512, 2_000));
-    assert_eq!((config.watches[0].least.as_str(), config.watches[1].alpha.as_str()), ("0.87", "0.001"));
+    let FigureConfig::Own { least, .. } = &config.watches[0].figure else { panic!("the operator's own") };
+    assert_eq!((least.as_str(), config.watches[1].alpha.as_str()), ("0.87", "0.001"));
+    let FigureConfig::Licensed(licensed) = &config.watches[2].figure else { panic!("the licence's") };
+    assert_eq!((licensed.test.as_str(), licensed.policy.key.as_str()), ("sums", "watch.licensed.policy"));
+    assert!(licensed.decision.path.ends_with("licenses/our-model.decision.json"));
     assert_eq!(config.models[1].upstreams, ["claude"]);
     assert!(config.models[2].manifest.as_ref().unwrap().path.ends_with("licenses/small.manifest.json"));
     assert!(

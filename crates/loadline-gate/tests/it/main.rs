@@ -15,3 +15,4 @@ mod stop;
 mod support;
 mod tls;
 mod watch;
+mod watch_licensed;

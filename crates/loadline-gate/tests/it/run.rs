@@ -13,26 +13,27 @@ use loadline_testkit::authority::{TestAuthority, open_marks};
 use tokio::sync::watch;
 
 use crate::support::config_text;
+use crate::watch_licensed::{SUMS, decision, policy, text};
 
 /// A folder with all that a gate reads, whose standing is fresh now.
-fn folder() -> tempfile::TempDir {
+fn folder(authority: &TestAuthority, now: Instant, tables: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let now: Instant = SystemClock::start().now().wall();
-    let authority = TestAuthority::new(now);
     let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.path().join(name), bytes).unwrap();
     std::fs::create_dir(folder.path().join("roots")).unwrap();
     write("roots/1.json", authority.root());
     write("license.json", authority.license("m", Stage::General, Some(open_marks())));
     write("published.json", authority.standing(1, now, 3_600, &[]));
     write("keys.json", br#"{"format":"loadline-gate-keys/1","keys":[]}"#.to_vec());
-    write("gate.toml", config_text(&authority, "http://127.0.0.1:9/v1", "", "").into_bytes());
+    write("gate.toml", (config_text(authority, "http://127.0.0.1:9/v1", "", "") + tables).into_bytes());
     folder
 }
 
-#[test]
-fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
-    let folder = folder();
-    let outside = Outside {
+fn now() -> Instant {
+    SystemClock::start().now().wall()
+}
+
+fn outside(notice: impl Fn(Notice) + Send + Sync + 'static) -> Outside {
+    Outside {
         environment: Arc::new(|_| Some("k".to_owned())),
         random: Arc::new(|buffer| getrandom::fill(buffer).map_err(std::io::Error::other)),
         dial: Arc::new(Plain),
@@ -41,9 +42,15 @@ fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
         }),
         post: Arc::new(Nowhere),
         log: None,
-        // It is the task that keeps the standing fresh which says this.
-        notice: Arc::new(|notice| assert!(!matches!(notice, Notice::Renewed(_)), "as a fault in it would")),
-    };
+        notice: Arc::new(notice),
+    }
+}
+
+#[test]
+fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
+    let folder = folder(&TestAuthority::new(now()), now(), "");
+    // It is the task that keeps the standing fresh which says this.
+    let outside = outside(|notice| assert!(!matches!(notice, Notice::Renewed(_)), "as a fault in it would"));
     let running = Running::open(&folder.path().join("gate.toml"), outside).unwrap();
     // Both are kept: nobody ends the gate, and somebody could ask for a reload.
     let ((_end, ending), (_again, reload)) = (watch::channel(false), watch::channel(0));
@@ -52,4 +59,43 @@ fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
     // Not in time: it went on without its authority's word.
     let error = runtime.block_on(served).unwrap().unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
+}
+
+#[test]
+fn a_reload_holds_licences_and_the_figures_of_watches_together() {
+    let policy = policy();
+    let (before, after) = (decision(&policy, 199), decision(&policy, 198));
+    let authority = TestAuthority::new(now()).deciding(&before);
+    let folder = folder(&authority, now(), SUMS);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    write("decision.json", text(&before).as_bytes());
+    write("policy.json", text(&policy).as_bytes());
+    let (say, heard) = std::sync::mpsc::channel();
+    let outside = outside(move |notice| drop(say.send(notice)));
+    let running = Running::open(&folder.path().join("gate.toml"), outside).unwrap();
+    let ((end, ending), (again, reload)) = (watch::channel(false), watch::channel(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let serving = runtime.spawn(running.serve(ending, reload));
+    let reload = || {
+        again.send_modify(|times| *times += 1);
+        loop {
+            match heard.recv_timeout(Duration::from_secs(60)).unwrap() {
+                Notice::Reloaded(done) => return Ok(done),
+                Notice::NotReloaded(why) => return Err(why),
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(reload(), Ok("2 models, 0 keys".to_owned()));
+    // The licence is renewed, and the watch has the decision of the one before.
+    let renewed = TestAuthority::new(now()).deciding(&after);
+    write("license.json", &renewed.license("m", Stage::General, Some(open_marks())));
+    let why = reload().unwrap_err();
+    assert!(why.contains("`watch.licensed.decision`") && why.contains("was issued on decision"), "{why}");
+    // With its own decision it is taken; what runs is held against the older one until the next start, and that is said.
+    write("decision.json", text(&after).as_bytes());
+    let done = reload().unwrap();
+    assert!(done.starts_with("2 models, 0 keys; ") && done.contains("watches"), "{done}");
+    end.send_replace(true);
+    runtime.block_on(serving).unwrap().unwrap();
 }

@@ -14,6 +14,7 @@ use loadline_gate::memory::{MemoryAudit, MemoryQuota, MemoryStops};
 use loadline_gate::standing::StandingKeeper;
 use loadline_gate::upstream::{Plain, Resident, resident};
 use loadline_gate::{Foundations, Gate};
+use loadline_policy::Decision;
 use loadline_policy::policy::{Marks, Stage};
 use loadline_testkit::authority::{TestAuthority, open_marks};
 use loadline_testkit::endpoint::{Builder, FakeEndpoint};
@@ -80,6 +81,8 @@ pub struct Make {
     pub files: Vec<(&'static str, String)>,
     /// What a `local` upstream is.
     pub resident: Option<Arc<Resident>>,
+    /// What the licences are issued on.
+    pub decision: Option<Decision>,
 }
 
 impl Default for Make {
@@ -95,6 +98,7 @@ impl Default for Make {
             standing: true,
             files: Vec::new(),
             resident: None,
+            decision: None,
         }
     }
 }
@@ -135,6 +139,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = make.endpoint.start();
         let authority = TestAuthority::new(at(0));
+        let authority = make.decision.iter().fold(authority, TestAuthority::deciding);
         let text = config_text(&authority, &endpoint.base_url(), &make.limits, &make.upstream)
             + &make.tables.replace("JUDGES", &endpoint.base_url());
         let license = authority.license("m", make.stage, make.marks);

@@ -16,7 +16,7 @@ models = ["m"]
 suite = "arithmetic"
 every_s = 3600
 least = 0.9
-source = "the licence: at least 0.93, less 0.03"
+source = "at least 0.93, less 0.03"
 alpha = 0.01
 on_alarm = "suspend_locally"
 "#;
@@ -39,10 +39,10 @@ source = "the operator"
 alpha = 0.05
 "#;
 
-struct Watched {
-    rig: Rig,
-    watcher: Arc<Watcher>,
-    told: Arc<Mutex<Vec<String>>>,
+pub struct Watched {
+    pub rig: Rig,
+    pub watcher: Arc<Watcher>,
+    pub told: Arc<Mutex<Vec<String>>>,
 }
 
 fn open(rig: &Rig, told: &Arc<Mutex<Vec<String>>>) -> std::io::Result<Arc<Watcher>> {
@@ -58,7 +58,11 @@ fn watched(tables: &str, answer: impl Fn(&str) -> String + Send + Sync + 'static
 }
 
 fn watched_at(tables: &str, endpoint: Builder) -> Watched {
-    let rig = Rig::make(Make { endpoint, tables: tables.to_owned(), ..Make::default() });
+    watched_with(Make { endpoint, tables: tables.to_owned(), ..Make::default() })
+}
+
+pub fn watched_with(make: Make) -> Watched {
+    let rig = Rig::make(make);
     let told = Arc::default();
     let watcher = open(&rig, &told).unwrap();
     rig.runtime.block_on(rig.gate.watch(Arc::clone(&watcher)));
@@ -66,11 +70,11 @@ fn watched_at(tables: &str, endpoint: Builder) -> Watched {
 }
 
 impl Watched {
-    fn row(&self) -> Value {
+    pub fn row(&self) -> Value {
         self.watcher.report()["watched"][0].clone()
     }
 
-    fn probe(&self, times: usize) {
+    pub fn probe(&self, times: usize) {
         let watch = Arc::clone(self.watcher.watch("sums").unwrap());
         for _ in 0..times {
             self.rig.runtime.block_on(self.watcher.probe(&self.rig.gate, &watch, &"m".into()));
@@ -98,7 +102,10 @@ fn a_model_that_becomes_worse_is_suspended_until_the_operator_clears_it() {
     assert_eq!(watched.drifted(), 1, "an alarm is raised once");
     let told = watched.told.lock().unwrap().clone();
     assert!(
-        told.len() == 1 && told[0].contains("`m` has drifted: watch `sums` finds it below 0.9"),
+        told.len() == 1
+            && told[0].contains(
+                "`m` has drifted: watch `sums` finds it below 0.9 (the operator's own figure: at least"
+            ),
         "{told:?}"
     );
     // The other model is served, and the suspended one is not asked any more.
@@ -161,7 +168,7 @@ fn an_answer_that_does_not_come_is_unscored() {
     assert_eq!((figures(), watched.rig.endpoint.seen().len()), ((Some(3), None), 3));
     watched.probe(1);
     assert_eq!(figures(), (Some(3), Some(1)));
-    assert_eq!(watched.row()["source"], "the licence: at least 0.93, less 0.03");
+    assert_eq!(watched.row()["source"], "the operator's own figure: at least 0.93, less 0.03");
     // What cannot be written down is not asked, so there is nothing to score.
     watched.rig.audit.fail(true);
     watched.probe(1);
@@ -190,6 +197,34 @@ fn a_question_is_cut_by_a_stop_and_written_down_as_stopped() {
     assert!(outcomes.len() == 1 && outcomes.values().all(|outcome| outcome.ending == Ending::Stopped));
     watched.probe(1);
     assert_eq!(rig.endpoint.seen().len(), 1, "a stopped model is asked nothing");
+}
+
+/// The gate's own key is a key like any other: who stops it stops the probes, and nothing else.
+#[test]
+fn a_stop_of_the_key_of_probes_ends_them_alone() {
+    let hangs =
+        |ask: &loadline_testkit::endpoint::Ask| (!ask.prompt.contains("hello there")).then_some(Fault::Hang);
+    let watched = watched_at(PROBE, FakeEndpoint::builder().fault(hangs));
+    let rig = &watched.rig;
+    let (watcher, gate) = (Arc::clone(&watched.watcher), Arc::clone(&rig.gate));
+    let watch = Arc::clone(watcher.watch("sums").unwrap());
+    let asked = rig.runtime.spawn(async move { watcher.probe(&gate, &watch, &"m".into()).await });
+    rig.endpoint.wait_until(|counters| counters.in_flight == 1);
+    let target = StopTarget::Key("loadline-watch".to_owned());
+    assert!(rig.gate.snapshot().covered(&target).1, "the gate knows its own key");
+    stop(rig, &StopTarget::Key("alice".to_owned()));
+    assert_eq!(rig.gate.under_way(), 1, "the stop of another key is not about it");
+    stop(rig, &target);
+    assert_eq!(rig.gate.under_way(), 0);
+    rig.endpoint.wait_until(|counters| counters.in_flight == 0);
+    rig.runtime.block_on(asked).unwrap();
+    let outcomes = rig.audit.entries().outcomes;
+    assert!(outcomes.len() == 1 && outcomes.values().all(|outcome| outcome.ending == Ending::Stopped));
+    watched.probe(2);
+    assert_eq!(rig.endpoint.seen().len(), 1, "nothing more is asked");
+    // The model is served as before.
+    rig.rekey(&[("bob-key", loadline_gate::caller::Caller::new("bob", "bob", "public"))]);
+    assert_eq!(rig.ask("/v1/chat/completions", "bob-key", ASK).status, 200);
 }
 
 /// The stop comes while the intent is on its way to the disk.

@@ -94,6 +94,8 @@ fn whole(out: &mut Out, license: &LicenseHistory, terms: &License) -> Result<()>
         format!("{} {} {}", policy.name, policy.version, policy.digest),
         terms.policy.basis,
     ));
+    let decision = &terms.decision.value;
+    table.row(line("decision", format!("{} {}", decision.outcome, decision.digest), terms.decision.basis));
     for evidence in &terms.evidence {
         let value = &evidence.value;
         table.row(line("evidence", format!("{}, attempt {}", value.id, value.attempt), evidence.basis));
