@@ -18,7 +18,8 @@ use crate::frame::{self, Kind, MAX_PAYLOAD_LEN};
 use crate::seal::{SEAL_FORMAT, Seal};
 
 /// Adds rows to one record; the only writer it has. Can be shared between threads and async tasks: `append` copies
-/// the row to a buffer and returns, and blocks only while more than 4 MiB wait for a stalled disk.
+/// the row to a buffer and returns, and blocks only while 16 rows or more than 4 MiB
+/// wait to be written.
 ///
 /// The first failed write or fsync stops the writer for ever: that call's successors all return the same error.
 /// Dropping it makes what was appended durable, but cannot say if that fails: [`RecordWriter::close`] can.

@@ -31,6 +31,10 @@ use threads::{sync_loop, write_loop};
 /// Bytes that may wait to be written before a record's `append` waits too, and an endless log's owner should.
 pub(crate) const MAX_QUEUED_LEN: usize = 4 << 20;
 
+/// Rows that may wait to be written before a record's `append` waits too: of what was handed over, a kill of the process
+/// loses at most these and as many that are just being written.
+pub(crate) const MAX_QUEUED_ROWS: usize = 16;
+
 /// Begins the next segment: given the tree over all rows so far and the frame of the first row, makes the file, with
 /// that row and a checkpoint over it durable in it, and gives it to add to.
 pub(crate) type NextSegment =
@@ -199,7 +203,7 @@ impl Shared {
         let mut state = self.lock();
         while state.failed.is_none()
             && !state.queue.is_empty()
-            && state.queue.len() + frame.len() > MAX_QUEUED_LEN
+            && (state.queue.len() + frame.len() > MAX_QUEUED_LEN || state.leaves.len() >= MAX_QUEUED_ROWS)
         {
             state.appenders_wait += 1;
             state = wait(&self.room, state);

@@ -1,12 +1,13 @@
 //! The crash table, played: power cut, full disk, failing sync, short write, at every step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use loadline_core::RunId;
 use loadline_core::record::{EvalSpec, Row};
 use loadline_evidence::{RecordError, RecordWriter, RunState, Seal, Store};
 
-use crate::rows::{sample, sample_of, spec};
+use crate::rows::{sample, sample_of, spec, spec_of};
 use crate::sim::{Dice, Fault, SimDisk};
 
 /// Samples of a whole run.
@@ -311,4 +312,33 @@ fn a_torn_tail_is_cut_and_the_cut_is_a_row() {
     writer.seal().unwrap();
     let last = store(&disk).reader(&run).unwrap().rows().last().unwrap().unwrap();
     assert_eq!(last, (2, Row::Recovered { at_ms: 1_700_000_000_000, bytes_cut: 7 }));
+}
+
+/// Rows that a kill may lose: those that wait, and those that are being written.
+const IN_MEMORY: u64 = 2 * 16;
+
+#[test]
+fn rows_do_not_pile_up_in_memory_while_the_writer_does_not_get_to_them() {
+    let disk = SimDisk::default();
+    let writer = store(&disk).create(&spec_of(1, 100)).unwrap();
+    let held = disk.hold_writes();
+    let (appended, goes_on) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            for number in 0..100 {
+                writer.append(&sample(number)).unwrap();
+                let so_far = appended.fetch_add(1, Ordering::SeqCst) + 1;
+                assert!(so_far <= IN_MEMORY || goes_on.load(Ordering::SeqCst), "{so_far} rows");
+            }
+        });
+        // So many are taken without a write. Whoever would take more does it now.
+        while appended.load(Ordering::SeqCst) < IN_MEMORY / 2 {
+            std::thread::yield_now();
+        }
+        (0..10_000).for_each(|_| std::thread::yield_now());
+        goes_on.store(true, Ordering::SeqCst);
+        drop(held);
+        appending.join().unwrap();
+    });
+    assert_eq!(writer.seal().unwrap().samples, 100);
 }

@@ -40,6 +40,7 @@ struct World {
     interrupted: bool,
     /// Syncs of files wait.
     held: bool,
+    held_writes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,12 @@ impl SimDisk {
     /// From now on a sync of a file waits, as on a slow disk, until the value is dropped.
     pub fn hold_syncs(&self) -> Held {
         self.world().held = true;
+        Held(self.clone())
+    }
+
+    /// From now on writes wait too, as where the system does not get to them.
+    pub fn hold_writes(&self) -> Held {
+        self.world().held_writes = true;
         Held(self.clone())
     }
 
@@ -176,7 +183,8 @@ impl World {
     fn revive(&mut self) {
         self.locks.clear();
         (self.steps, self.fault, self.struck) = (0, None, false);
-        (self.off, self.full, self.interrupted, self.held) = (false, false, false, false);
+        (self.off, self.full, self.interrupted) = (false, false, false);
+        (self.held, self.held_writes) = (false, false);
     }
 
     /// Counts a step and says what goes wrong at it.
@@ -357,12 +365,14 @@ impl Disk for SimDisk {
     }
 }
 
-/// Syncs wait while it lives.
+/// Syncs, or writes, wait while it lives.
 pub struct Held(SimDisk);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.world().held = false;
+        let mut world = self.0.world();
+        (world.held, world.held_writes) = (false, false);
+        drop(world);
         self.0.1.notify_all();
     }
 }
@@ -384,7 +394,7 @@ struct SimFile {
 
 impl AppendFile for SimFile {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut world = self.disk.world();
+        let mut world = self.disk.1.wait_while(self.disk.world(), |world| world.held_writes).unwrap();
         let fault = world.step()?;
         if fault == Some(Fault::Short) && !world.interrupted {
             // The same write is tried again, and then goes through in part.
