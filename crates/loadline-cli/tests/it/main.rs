@@ -6,6 +6,7 @@ mod access_programme;
 mod authority_folder;
 mod bad_input;
 mod contrib;
+mod drills;
 mod gate_ends;
 mod gate_files;
 mod gate_serves;
