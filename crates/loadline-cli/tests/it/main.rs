@@ -21,6 +21,7 @@ mod local;
 mod logs;
 mod measured;
 mod monitors;
+mod older;
 mod policies;
 mod pulled;
 mod records;
