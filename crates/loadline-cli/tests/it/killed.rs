@@ -65,13 +65,7 @@ fn killed_anywhere(bench: &Bench, line: &str, kind: &str, after: impl Fn(&Bench)
 }
 
 /// The same; `between` sees what the kill leaves.
-fn killed_between(
-    bench: &Bench,
-    line: &str,
-    kind: &str,
-    between: impl Fn(&Bench),
-    after: impl Fn(&Bench),
-) {
+fn killed_between(bench: &Bench, line: &str, kind: &str, between: impl Fn(&Bench), after: impl Fn(&Bench)) {
     let (folder, kept) = (bench.sandbox.path("authority"), bench.sandbox.path("kept"));
     copy(&folder, &kept);
     let mut kills = 0;
@@ -184,7 +178,10 @@ fn a_licence_that_was_never_logged_is_logged_or_made_room_for() {
         assert!(!unlogged.exists(), "{when}");
         let logged = logged_licences(&bench);
         assert_eq!(logged.len(), 1, "{when}");
-        assert!(logged[0] == licence || !(has_minutes && is_signed), "{when}: what was noted is what is logged");
+        assert!(
+            logged[0] == licence || !(has_minutes && is_signed),
+            "{when}: what was noted is what is logged"
+        );
         verifies(&bench);
     }
 }
