@@ -7,7 +7,6 @@ use libfuzzer_sys::fuzz_target;
 /// Largest input, in bytes.
 const MOST: usize = 64 << 10;
 
-#[expect(dead_code, reason = "only what the target asks for is used")]
 #[path = "../../crates/loadline-model/src/sse.rs"]
 mod sse;
 

@@ -1,5 +1,6 @@
 //! A gate's own door for its operator, from outside: what is stopped there, and orders.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use loadline_core::untrusted::one_line;
@@ -7,6 +8,7 @@ use loadline_core::{Digest, ModelError, ModelErrorKind, Secret};
 use loadline_gate::ledger::StopTarget;
 use loadline_model::{Environment, Reply, Web};
 use loadline_policy::policy::Stage;
+use loadline_trust::KeyId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
@@ -40,6 +42,9 @@ pub struct Stopped {
     pub last: Option<Digest>,
     /// How many must sign to start again.
     pub start_needs: u32,
+    /// Whose signatures count; older gates do not say.
+    #[serde(default)]
+    pub stop_keys: Option<BTreeSet<KeyId>>,
 }
 
 /// What an order came to.

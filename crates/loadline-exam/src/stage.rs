@@ -61,6 +61,22 @@ pub enum TransitionError {
     /// A promotion without a licence, or a demotion with one.
     #[error("a promotion names the licence for its stage, and nothing else does")]
     License,
+    /// It does not go on where the step before ended.
+    #[error("it goes from `{from}`, and the model stood at `{stood}`")]
+    From {
+        /// Where it goes from.
+        from: ModelStage,
+        /// Where the model stood.
+        stood: ModelStage,
+    },
+    /// It is before the step before.
+    #[error("it is of {at}, which is earlier than the model's step before, of {before}")]
+    Earlier {
+        /// When it is.
+        at: Instant,
+        /// When that was.
+        before: Instant,
+    },
     /// The reason is too long or more than a line.
     #[error(
         "the reason has {0} bytes, or more than a line; 1 to {MAX_REASON_BYTES} bytes of one line are read"
@@ -92,7 +108,9 @@ impl TransitionError {
         match self {
             Self::Envelope(error) => error.hint(),
             Self::Format(_) => "this version of loadline reads `loadline-stage/1` only",
-            Self::Step(_) => "`loadline stage show` says where the model stands",
+            Self::Step(_) | Self::From { .. } | Self::Earlier { .. } => {
+                "`loadline stage show` says where the model stands"
+            }
             Self::License => "propose it with `loadline stage propose`",
             Self::Reason(_) => "give one line: everybody will read it",
             Self::NoSay { .. } => "have it signed by keys of those roles and no others",
@@ -132,11 +150,7 @@ impl Transition {
         if !(1..=MAX_REASON_BYTES).contains(&length) || self.reason.chars().any(char::is_control) {
             return Err(TransitionError::Reason(length));
         }
-        let step = self.from.step(self.to)?;
-        if matches!(step, Step::Promotion(_)) != self.license.is_some() {
-            return Err(TransitionError::License);
-        }
-        Ok(step)
+        step(self.from, self.to, self.license)
     }
 
     /// Whether those who signed it are enough: for a promotion as many of each role as the stage's rule asks for (one
@@ -194,6 +208,47 @@ impl Transition {
             to: self.to,
             transition,
         }
+    }
+}
+
+/// A way from one stage to another. A promotion names a licence, and nothing else does.
+fn step(from: ModelStage, to: ModelStage, license: Option<Digest>) -> Result<Step, TransitionError> {
+    let step = from.step(to)?;
+    if matches!(step, Step::Promotion(_)) != license.is_some() {
+        return Err(TransitionError::License);
+    }
+    Ok(step)
+}
+
+/// Where a model stands, as the entries of a log say one by one: at `draft` before the first.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    stands: ModelStage,
+    since: Option<Instant>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { stands: ModelStage::Draft, since: None }
+    }
+}
+
+impl Walk {
+    /// Goes one step further.
+    ///
+    /// # Errors
+    /// When it does not go on where the one before ended, is before it, or goes no way that there is.
+    pub fn go(&mut self, entry: &StageEntry) -> Result<Step, TransitionError> {
+        let (from, at) = (entry.from, entry.at);
+        if from != self.stands {
+            return Err(TransitionError::From { from, stood: self.stands });
+        }
+        if let Some(before) = self.since.filter(|since| at < *since) {
+            return Err(TransitionError::Earlier { at, before });
+        }
+        let step = step(from, entry.to, entry.license)?;
+        *self = Self { stands: entry.to, since: Some(at) };
+        Ok(step)
     }
 }
 

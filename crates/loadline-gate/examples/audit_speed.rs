@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use loadline_evidence::disk::RealDisk;
+use loadline_evidence::endless::prove_rows;
 use loadline_gate::audit::{AuditLog, AuditOptions, verify};
 use loadline_gate::ledger::{
     Account, Audit, Charge, Ending, Intent, Keep, Limits, Outcome, Quota, RequestId, UsageBasis, Used,
@@ -159,6 +160,13 @@ fn main() {
         let verified = verify(&RealDisk, &dir.join(format!("log-{at_once}")), None).unwrap();
         let rows = verified.mark.rows as f64;
         println!("       verified: {rows} rows, {:.0} rows/s", rows / start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        let log = dir.join(format!("log-{at_once}"));
+        prove_rows(&RealDisk, &log, &[1, 2], verified.mark.rows).unwrap();
+        println!(
+            "       two of the first rows proved to be in it: {:.1} ms",
+            start.elapsed().as_secs_f64() * 1e3
+        );
     }
     // A handful of rows, waited for: how long a gate takes to open its log again.
     let random = Arc::new(|bytes: &mut [u8]| getrandom::fill(bytes).map_err(std::io::Error::other));

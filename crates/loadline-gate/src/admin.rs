@@ -162,6 +162,7 @@ impl Admin {
         let (stops, terms) = (self.gate.base.stops.stops(), self.gate.base.stops.terms());
         let said = json!({
             "gate": terms.gate, "stopped": stops.targets, "last": stops.last, "start_needs": terms.start_needs,
+            "stop_keys": terms.stop_keys,
         });
         json_of(StatusCode::OK, &said)
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loadline_core::{Digest, Instant};
 use loadline_policy::policy::Stage;
+use loadline_trust::KeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::guard::{Did, Side};
@@ -468,6 +469,8 @@ pub struct Terms {
     pub gate: String,
     /// How many must sign together to start again; 0 when nobody may.
     pub start_needs: u32,
+    /// Whose signatures count.
+    pub stop_keys: BTreeSet<KeyId>,
 }
 
 /// Why an order is not followed.

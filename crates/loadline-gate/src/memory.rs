@@ -1,6 +1,6 @@
 //! The ledgers in memory, for tests and measurements: nothing of them survives the process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -193,7 +193,7 @@ impl StopStore for MemoryStops {
     }
 
     fn terms(&self) -> Terms {
-        Terms { gate: "memory".to_owned(), start_needs: 1 }
+        Terms { gate: "memory".to_owned(), start_needs: 1, stop_keys: BTreeSet::new() }
     }
 
     fn order(&self, order: Bytes, _: Instant) -> Durable<Arc<Stops>, StopError> {

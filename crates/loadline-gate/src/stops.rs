@@ -275,8 +275,11 @@ impl StopStore for FileStops {
     }
 
     fn terms(&self) -> Terms {
-        let start_needs = self.0.state().root.roles.get(&Role::Stop).map_or(0, |role| role.threshold);
-        Terms { gate: self.0.gate.clone(), start_needs }
+        let state = self.0.state();
+        let role = state.root.roles.get(&Role::Stop);
+        let start_needs = role.map_or(0, |role| role.threshold);
+        let stop_keys = role.map(|role| role.keyids.clone()).unwrap_or_default();
+        Terms { gate: self.0.gate.clone(), start_needs, stop_keys }
     }
 
     fn order(&self, order: Bytes, now: Instant) -> Durable<Arc<Stops>, StopError> {

@@ -11,7 +11,7 @@ pub const STANDING: u32 = 2;
 
 /// The whole bundle is in memory, of which a module has 4 GiB at most.
 pub const MOST_BUNDLE_BYTES: usize = 1 << 30;
-/// A moment and a digest are far smaller.
+/// A moment, a digest and a choice are far smaller.
 pub const MOST_OPTIONS_BYTES: usize = 4 << 10;
 /// As for `loadline-verify`.
 pub const MOST_STANDING_BYTES: usize = 4 << 20;

@@ -32,6 +32,9 @@ struct Options {
     /// Which authority it must be.
     #[serde(default)]
     root: Option<Digest>,
+    /// Whether witnesses must have cosigned the exam's start.
+    #[serde(default)]
+    witnessed: bool,
 }
 
 /// Why there is no report.
@@ -63,12 +66,13 @@ pub fn report(inputs: Inputs) -> Result<String, Refusal> {
     let options: Options = serde_json::from_slice(&inputs.options).map_err(|error| {
         Refusal::new(
             format!("the options cannot be read: {}", one_line(&error.to_string(), 200)),
-            r#"give JSON such as {"now":"2027-01-01T00:00:00Z","root":"sha256:…"}; `root` may be left out"#,
+            r#"give JSON such as {"now":"2027-01-01T00:00:00Z","root":"sha256:…","witnessed":true}; only `now` must be there"#,
         )
     })?;
     let bundle =
         inputs.bundle.ok_or_else(|| Refusal::new("no bundle is given", "put in the bytes of one first"))?;
-    let anchor = Anchor { root: options.root, standing: inputs.standing, ..Anchor::at(options.now) };
+    let Options { now, root, witnessed } = options;
+    let anchor = Anchor { root, witnessed, standing: inputs.standing, ..Anchor::at(now) };
     verify(bundle.as_slice(), &anchor).to_json().map_err(|error| {
         Refusal::new(format!("the report cannot be written: {error}"), "this is a bug: please report it")
     })

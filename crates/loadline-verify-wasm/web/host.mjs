@@ -5,7 +5,8 @@ const PARTS = { bundle: 0, options: 1, standing: 2 };
 
 // Compiles the module once. What it gives verifies, each time in an instance of its own: nothing is left behind.
 //
-// verify({ bundle: Uint8Array, now: "2027-01-01T00:00:00Z", root: "sha256:…" or null, standing: Uint8Array or null })
+// verify({ bundle: Uint8Array, now: "2027-01-01T00:00:00Z", root: "sha256:…" or null, standing: Uint8Array or null,
+//   witnessed: true to refuse an exam whose start no witness cosigned })
 // gives the report, or { error, hint }. It throws nothing.
 export async function verifier(wasm) {
   const module = await WebAssembly.compile(wasm);
@@ -14,9 +15,11 @@ export async function verifier(wasm) {
   return (inputs) => verify(new WebAssembly.Instance(module, {}).exports, inputs);
 }
 
-export function verify(exports, { bundle, now, root, standing }) {
+export function verify(exports, { bundle, now, root, standing, witnessed }) {
   try {
-    const options = new TextEncoder().encode(JSON.stringify(root ? { now, root } : { now }));
+    // What is undefined is left out.
+    const said = { now, root: root || undefined, witnessed: witnessed || undefined };
+    const options = new TextEncoder().encode(JSON.stringify(said));
     const all = standing ? { bundle, options, standing } : { bundle, options };
     const accepted = Object.entries(all).every(([name, bytes]) => put(exports, PARTS[name], bytes));
     if (accepted) exports.loadline_verify();

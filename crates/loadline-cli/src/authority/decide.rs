@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::exams::Sitting;
 use super::office::Office;
 use super::signing::{self, Attested};
-use super::{drills, finish, folder};
+use super::{drills, finish, folder, licenses};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 
@@ -170,7 +170,11 @@ pub fn kept(office: &Office, sitting: &Sitting, stage: Stage) -> Result<Option<D
         return Err(folder::not_as_written(&path)
             .cause(format!("made again, the decision is not the one in `{}`", decision_path.display())));
     }
-    decided.license = minutes.license;
+    // One that was not logged, and had to make room for another, is none: its stage is decided again.
+    decided.license = match logged {
+        Some(_) => minutes.license,
+        None => licenses::unlogged(&office.folder)?.filter(|license| minutes.license == Some(*license)),
+    };
     Ok(Some(decided))
 }
 

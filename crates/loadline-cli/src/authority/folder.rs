@@ -66,9 +66,14 @@ impl Folder {
         self.0.join("sign-offs")
     }
 
-    /// What is kept of a licence.
+    /// What is kept of a licence that is logged.
     pub fn license(&self, digest: Digest) -> PathBuf {
         self.0.join("licenses").join(digest.hex())
+    }
+
+    /// A licence that is signed and not logged yet.
+    pub fn unlogged_license(&self) -> PathBuf {
+        self.0.join("licenses").join("unlogged")
     }
 
     /// The newest standing.
@@ -128,8 +133,15 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let _no_modes = mode;
     let mut file = options.open(&fresh).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&fresh, path).map_err(failed)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    std::fs::rename(&fresh, path).and_then(|()| sync(folder)).map_err(failed)
+}
+
+/// Brings to the disk which names a folder holds.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// As [`write()`], of canonical JSON.

@@ -1,5 +1,7 @@
 //! Licences: issued from a decision that allows, logged, and later revoked, suspended or reinstated.
 
+use std::path::Path;
+
 use loadline_core::Digest;
 use loadline_core::digest::canonical_json;
 use loadline_exam::entry::{LicenseEntry, StandingChange};
@@ -12,8 +14,8 @@ use loadline_trust::{Envelope, Role, Root};
 
 use super::decide::{self, Decided};
 use super::exams::Sitting;
-use super::folder;
-use super::history::LicenseHistory;
+use super::folder::{self, Folder};
+use super::history::{History, LicenseHistory};
 use super::office::Office;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -62,7 +64,7 @@ pub fn issue(office: &mut Office, sitting: &Sitting, stage: Stage, terms: &Terms
     if let Some(decided) = decide::kept(office, sitting, stage)?
         && let Some(digest) = decided.license
     {
-        // A process that was killed right before the log is finished by this one.
+        // A process that was killed right before the log, or right after it, is finished by this one.
         let is_new = log(office, sitting, stage, digest, decided.decision.now)?;
         let decision = decide::keep(sitting, &decided)?;
         return Ok(Issued { decided, decision, is_new });
@@ -100,7 +102,8 @@ fn grant(office: &Office, sitting: &Sitting, terms: &Terms) -> Grant {
     }
 }
 
-/// Signs a licence and its Simple Verification Result, and writes both and the decision.
+/// Signs a licence and its Simple Verification Result, and writes both and the decision, where nobody takes it for one that
+/// is logged: a process that is killed before the log leaves nothing else, and the next licence goes in its place.
 fn write(office: &Office, sitting: &Sitting, decided: &Decided, license: License) -> Result<Digest> {
     let key = office.key(Role::Authority)?;
     let (name, model) = (sitting.registration.name.clone(), decided.decision.subject);
@@ -109,13 +112,48 @@ fn write(office: &Office, sitting: &Sitting, decided: &Decided, license: License
     let svr = attest::sign(&svr, &[&key]).map_err(unsigned)?;
     let envelope = attest::sign(&Statement::about(name, model, license), &[&key]).map_err(unsigned)?;
     let digest = envelope.payload_digest();
-    let dir = office.folder.license(digest);
+    let dir = office.folder.unlogged_license();
     let decision =
         canonical_json(&decided.decision).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
+    begin(&dir)?;
     folder::write(&dir.join("decision.json"), &decision, folder::PUBLIC)?;
     folder::write(&dir.join("svr.json"), &svr.to_bytes(), folder::PUBLIC)?;
     folder::write(&dir.join("license.json"), &envelope.to_bytes(), folder::PUBLIC)?;
     Ok(digest)
+}
+
+/// Makes room for a licence. What is there counts as whole for its `license.json`, so that goes first.
+fn begin(dir: &Path) -> Result<()> {
+    let path = dir.join("license.json");
+    match std::fs::remove_file(&path).and_then(|()| folder::sync(dir)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io(format!("cannot remove `{}`", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The licence that is signed and not logged yet, if there is one.
+///
+/// # Errors
+/// When it is not what was written.
+pub fn unlogged(folder: &Folder) -> Result<Option<Digest>> {
+    let path = folder.unlogged_license().join("license.json");
+    let Some(bytes) = folder::read_if(&path)? else { return Ok(None) };
+    let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(&path, &error))?;
+    Ok(Some(envelope.payload_digest()))
+}
+
+/// Gives a licence that was logged its name. A process may have been killed before it did.
+fn settle(folder: &Folder, history: &History) -> Result<()> {
+    let Some(digest) = unlogged(folder)?.filter(|digest| history.logged(*digest).is_some()) else {
+        return Ok(());
+    };
+    let (from, to) = (folder.unlogged_license(), folder.license(digest));
+    let moved = std::fs::rename(&from, &to).and_then(|()| folder::sync(to.parent().unwrap_or(&to)));
+    moved.map_err(|error| {
+        Failure::io(format!("cannot move `{}` to `{}`", from.display(), to.display()), &error)
+    })
 }
 
 /// Logs a licence, unless it is logged. Gives whether it was not.
@@ -127,10 +165,12 @@ fn log(
     at: loadline_core::Instant,
 ) -> Result<bool> {
     if office.history.logged(license).is_some() {
+        settle(&office.folder, &office.history)?;
         return Ok(false);
     }
     let entry = LicenseEntry { license, model: sitting.history.start.model, stage, at };
     office.log(vec![Entry::License(entry)])?;
+    settle(&office.folder, &office.history)?;
     Ok(true)
 }
 
@@ -139,9 +179,15 @@ fn log(
 /// # Errors
 /// When it is not here, or is not what was signed.
 pub fn read(office: &Office, digest: Digest) -> Result<Kept> {
+    let Some(index) = office.history.logged(digest) else {
+        let message = format!("licence {digest} was signed and never logged: it counts for nobody");
+        return Err(Failure::new(Exit::Usage, message)
+            .hint("`loadline license issue`, given again for its exam and stage, logs it"));
+    };
+    settle(&office.folder, &office.history)?;
     let dir = office.folder.license(digest);
     let path = dir.join("license.json");
-    let root = office.root_at(office.history.logged(digest))?;
+    let root = office.root_at(Some(index))?;
     let (bytes, envelope) = signed(root, &path)?;
     if envelope.payload_digest() != digest {
         return Err(folder::not_as_written(&path).cause("it is another licence than the log names"));
@@ -160,7 +206,7 @@ pub fn read(office: &Office, digest: Digest) -> Result<Kept> {
     Ok(Kept { statement, bytes, svr })
 }
 
-fn signed(root: &Root, path: &std::path::Path) -> Result<(Vec<u8>, Envelope)> {
+fn signed(root: &Root, path: &Path) -> Result<(Vec<u8>, Envelope)> {
     let bytes = folder::read(path)?;
     let envelope = Envelope::parse(&bytes).map_err(|error| folder::changed(path, &error))?;
     let verified = root.verify(&envelope, Role::Authority);

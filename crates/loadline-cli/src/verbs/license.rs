@@ -203,7 +203,10 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 
-    /// How long the standing counts that is signed now
+    /// How long the standing counts at least that is signed now
+    ///
+    /// It ends no earlier than the one in its place: every model rests on it, and not this licence alone. Only
+    /// `loadline standing issue` shortens it.
     #[arg(long, value_name = "TIME", value_parser = super::standing::time, default_value = "5m")]
     pub lease: std::time::Duration,
 

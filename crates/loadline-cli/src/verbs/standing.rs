@@ -37,7 +37,7 @@ Examples:
   loadline standing issue
   loadline standing issue --lease 60s --every 10s")]
 pub struct Issue {
-    /// How long it counts: 60s, 5m, 24h
+    /// How long it counts, also when the one in its place ends later: 60s, 5m, 24h
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
     pub lease: Duration,
 

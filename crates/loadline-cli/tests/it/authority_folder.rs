@@ -58,10 +58,12 @@ fn a_changed_byte_in_any_file_is_noticed_by_a_verb_that_reads_it() {
     bench.ok("license show");
 }
 
-#[test]
-fn a_killed_exam_goes_on_and_the_log_says_so() {
-    let bench = Bench::new();
-    bench.begin("fake/ability=0.9,latency=30ms");
+/// A model that answers slowly enough to be killed over it.
+pub const SLOW: &str = "fake/ability=0.9,latency=30ms";
+
+/// Runs the newest exam, which asks [`SLOW`], and kills it when some answers are there. The marker that it was running is
+/// taken away: the answers are there still.
+pub fn killed_exam(bench: &Bench) {
     let mut running = bench.sandbox.start("exam run --concurrency 1 --passphrase-file pass");
     let store = bench.sandbox.path("authority/exams");
     // Until some answers are there: the record grows, whatever the clock says.
@@ -76,12 +78,18 @@ fn a_killed_exam_goes_on_and_the_log_says_so() {
     }
     running.kill().unwrap();
     running.wait().unwrap();
+    let marker = walk(&store).into_iter().find(|path| path.ends_with("running")).unwrap();
+    std::fs::remove_file(marker).unwrap();
+}
+
+#[test]
+fn a_killed_exam_goes_on_and_the_log_says_so() {
+    let bench = Bench::new();
+    bench.begin(SLOW);
+    killed_exam(&bench);
     let unfinished = bench.run("exam finish");
     assert_eq!(unfinished.code, 2, "{}", unfinished.text());
     assert!(unfinished.stderr.contains("is not complete") && unfinished.stderr.contains("loadline exam run"));
-    // Whoever takes the marker away has the answers still.
-    let marker = walk(&store).into_iter().find(|path| path.ends_with("running")).unwrap();
-    std::fs::remove_file(marker).unwrap();
     let resumed = bench.ok("exam run");
     assert!(resumed.stderr.contains("answers reused"), "{}", resumed.stderr);
     bench.ok("exam run");

@@ -61,6 +61,11 @@ fn killed_after(bench: &Bench, line: &str, changes: usize) -> bool {
 /// Kills a command at every change of the folder in turn, each time from the same state, and gives the command again.
 /// `after` sees what that leaves.
 fn killed_anywhere(bench: &Bench, line: &str, kind: &str, after: impl Fn(&Bench)) {
+    killed_between(bench, line, kind, |_| {}, after);
+}
+
+/// The same; `between` sees what the kill leaves.
+fn killed_between(bench: &Bench, line: &str, kind: &str, between: impl Fn(&Bench), after: impl Fn(&Bench)) {
     let (folder, kept) = (bench.sandbox.path("authority"), bench.sandbox.path("kept"));
     copy(&folder, &kept);
     let mut kills = 0;
@@ -71,6 +76,7 @@ fn killed_anywhere(bench: &Bench, line: &str, kind: &str, after: impl Fn(&Bench)
             copy(&kept, &folder);
             killed_after(bench, line, changes)
         });
+        between(bench);
         let again = bench.run(line);
         assert_eq!(again.code, 0, "`{line}` again, after {changes} changes: {}", again.text());
         let logged = bench.kinds().iter().filter(|logged| *logged == kind).count();
@@ -121,7 +127,82 @@ fn a_finish_that_was_killed_is_one_finish() {
 fn a_licence_whose_issue_was_killed_is_one_licence() {
     let bench = Bench::new();
     bench.examined("fake/ability=0.95");
-    killed_anywhere(&bench, "license issue --stage internal", "license", verifies);
+    let line = "license issue --stage internal";
+    let unlogged = bench.sandbox.path("authority/licenses/unlogged");
+    killed_between(&bench, line, "license", has_its_name_when_logged, |bench| {
+        has_its_name_when_logged(bench);
+        assert!(!unlogged.exists(), "what was logged has its name");
+        verifies(bench);
+    });
+}
+
+/// What a kill leaves of a licence at three moments: whoever comes next finishes it, or begins anew, and nothing is left.
+#[test]
+fn a_licence_that_was_never_logged_is_logged_or_made_room_for() {
+    let bench = Bench::new();
+    let exam = bench.examined("fake/ability=0.95");
+    let (folder, kept) = (bench.sandbox.path("authority"), bench.sandbox.path("kept"));
+    let unlogged = folder.join("licenses/unlogged");
+    copy(&folder, &kept);
+    let line = "license issue --stage internal";
+    bench.ok(line);
+    let licence = logged_licences(&bench).remove(0);
+    let named = folder.join("licenses").join(&licence);
+    // Right after the log: whatever reads the licence first gives it its name.
+    std::fs::rename(&named, &unlogged).unwrap();
+    bench.ok("license show");
+    assert!(named.join("license.json").exists() && !unlogged.exists());
+    let issued = bench.sandbox.path("issued");
+    copy(&folder, &issued);
+    let minutes = format!("exams/{exam}/decided-internal.json");
+    let decision = format!("exams/{exam}/decision-internal.json");
+    for (when, has_minutes, is_signed) in
+        [("before it was noted", false, true), ("before the log", true, true), ("room was made", true, false)]
+    {
+        std::fs::remove_dir_all(&folder).unwrap();
+        copy(&kept, &folder);
+        if is_signed {
+            copy(&issued.join("licenses").join(&licence), &unlogged);
+        }
+        for file in [&minutes, &decision].into_iter().filter(|_| has_minutes) {
+            std::fs::copy(issued.join(file), folder.join(file)).unwrap();
+        }
+        let early = bench.run(&format!("license bundle --exam {exam} -o early.bundle"));
+        if has_minutes && is_signed {
+            assert_eq!(early.code, 2, "{when}: {}", early.text());
+            assert!(early.stderr.contains("was signed and never logged: it counts for nobody"), "{when}");
+            assert!(early.stderr.contains("\n\nhint: `loadline license issue`, given again"), "{when}");
+        }
+        bench.ok(line);
+        has_its_name_when_logged(&bench);
+        assert!(!unlogged.exists(), "{when}");
+        let logged = logged_licences(&bench);
+        assert_eq!(logged.len(), 1, "{when}");
+        assert!(
+            logged[0] == licence || !(has_minutes && is_signed),
+            "{when}: what was noted is what is logged"
+        );
+        verifies(&bench);
+    }
+}
+
+/// No licence has the name of one that is logged and is not.
+fn has_its_name_when_logged(bench: &Bench) {
+    let logged = logged_licences(bench);
+    let folders = std::fs::read_dir(bench.sandbox.path("authority/licenses")).into_iter().flatten();
+    for name in folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
+        assert!(name == "unlogged" || logged.contains(&name), "{name} is not in the log: {logged:?}");
+    }
+}
+
+/// The licences that the log names, as their folders are called.
+fn logged_licences(bench: &Bench) -> Vec<String> {
+    let log = bench.log();
+    let licences = log.iter().filter(|entry| entry["kind"] == "license");
+    let hex = |entry: &serde_json::Value| {
+        entry["license"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned()
+    };
+    licences.map(hex).collect()
 }
 
 #[test]

@@ -204,7 +204,15 @@ fn from_nothing_to_a_licence_that_is_revoked() {
     assert!(later.stdout.contains("FAILED"));
     // Suspended, reinstated, revoked: a newer standing is what tells.
     let digest = license.strip_prefix("sha256:").unwrap();
-    let change = |verb: &str| bench.ok(&format!("license {verb} {} --reason because", &digest[..12]));
+    // None of them ends the standing sooner than it did: other models rest on it, too.
+    let end = || bench.ok("standing show --json").json_lines().remove(0)["expires"].clone();
+    bench.ok("standing issue --lease 24h");
+    let long = end();
+    let change = |verb: &str| {
+        let said = bench.ok(&format!("license {verb} {} --reason because --lease 60s", &digest[..12]));
+        assert!(said.stderr.contains(&format!(", until {}: ", long.as_str().unwrap())), "{}", said.text());
+        assert_eq!(end(), long, "{verb}");
+    };
     let with_standing = || bench.sandbox.run("verify first.bundle --standing authority/standing.json");
     change("suspend");
     assert_eq!(with_standing().code, 30);
@@ -218,6 +226,8 @@ fn from_nothing_to_a_licence_that_is_revoked() {
     assert_eq!(gone.code, 2, "{}", gone.text());
     assert!(bench.ok("license show").stdout.contains("revoked"));
     assert!(bench.ok("standing show").stdout.contains("revoked"));
+    bench.ok("standing issue --lease 60s");
+    assert!(end().as_str() < long.as_str(), "whoever signs a standing alone says how long it counts");
     let kinds = bench.kinds();
     let told = [
         "root",

@@ -50,23 +50,15 @@ fn a_gate_stops_serving_when_a_model_is_demoted_and_serves_again_when_it_is_prom
     let around = bench.run(&format!("license reinstate {} --reason x", site.license));
     assert_eq!(around.code, 2, "{}", around.text());
     stage("--to internal --reason cleared").ok();
-    until(|| site.ask(&mut warm).0 == 200);
+    site.until("the newer standing", |site| site.ask(&mut warm).0 == 200);
     stage("--to withdrawn --reason replaced").ok();
-    until(|| site.ask(&mut warm) == (403, "license_revoked".to_owned()));
+    site.until("the newest standing", |site| site.ask(&mut warm) == (403, "license_revoked".to_owned()));
     let after = stage("--to internal --reason again");
     assert_eq!(after.code, 2, "{}", after.text());
     assert!(after.stderr.contains("nothing follows `withdrawn`"), "{}", after.text());
     let steps = stands(&site);
     assert_eq!((steps["stage"].as_str(), steps["steps"].as_array().unwrap().len()), (Some("withdrawn"), 4));
     bench.sandbox.run("log fsck authority").ok();
-}
-
-fn until(mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "the standing never came");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }
 
 #[test]

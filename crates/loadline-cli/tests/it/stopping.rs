@@ -1,11 +1,9 @@
 //! `loadline stop` as an operator meets it: the real binary, a real gate, an upstream that never ends.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loadline_testkit::endpoint::{Ask, FakeEndpoint, Fault};
@@ -28,7 +26,7 @@ pub struct Site {
     pub bench: Rc<Bench>,
     /// Digest of the licence for `internal`.
     pub license: String,
-    endpoint: FakeEndpoint,
+    pub endpoint: FakeEndpoint,
     public: u16,
     admin: u16,
     caller: String,
@@ -125,15 +123,16 @@ license = "authority/licenses/{name}/license.json"
         }
     }
 
-    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    /// Looks again and again until something holds, as long as the gate runs: no clock decides.
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         while !holds(self) {
-            assert!(std::time::Instant::now() < deadline, "never came: {what}");
-            std::thread::sleep(Duration::from_millis(10));
+            let gate = self.gate.as_mut().unwrap();
+            assert!(gate.try_wait().unwrap().is_none(), "the gate ended before {what} came");
+            std::thread::yield_now();
         }
     }
 
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
@@ -194,7 +193,7 @@ license = "authority/licenses/{name}/license.json"
         if words.contains("--key") { self.bench.run(&line) } else { self.bench.sandbox.run(&line) }
     }
 
-    fn drill(&self, words: &str) -> Said {
+    pub fn drill(&self, words: &str) -> Said {
         let line = format!(
             "stop drill small --key authority/keys/stop.age {} --serve http://127.0.0.1:{} --passphrase-file pass {words}",
             self.door(),
@@ -331,177 +330,4 @@ fn a_stop_while_the_gate_restarts_waits_for_it() {
     let far = site.bench.run(&format!("stop {STOP} --gate http://gate.example.org"));
     assert_eq!(far.code, 2, "{}", far.text());
     assert!(far.stderr.contains("plain HTTP to another machine"), "{}", far.text());
-}
-
-#[test]
-fn a_drill_measures_a_stop_and_the_authority_logs_it() {
-    let site = Site::new();
-    let few = site.drill("--streams 5");
-    assert_eq!(few.code, 2, "{}", few.text());
-    assert!(few.stderr.contains("starting again takes 2 stop keys, and 1 are given"), "{}", few.text());
-    let drill = "--streams 20 --last-byte-ms 60000 --lift-key ben.age --json";
-    site.drill(drill).ok();
-    site.endpoint.wait_until(|counters| counters.streams == 0);
-    let old = std::fs::read(site.bench.sandbox.path("drill.json")).unwrap();
-    site.bench.sandbox.write("old.json", old);
-    let drilled = site.drill(drill).ok();
-    let said = drilled.json_lines().remove(0);
-    let report = &said["report"];
-    assert_eq!((&report["streams"], &report["asked"], &report["cut"]), (&json!(20), &json!(20), &json!(20)));
-    assert_eq!((&report["bytes_after"], &report["lifted"]), (&json!(0), &json!(true)), "{report}");
-    assert_eq!((&report["license"], &report["stage"]), (&json!(site.license), &json!("internal")));
-    assert!(report["last_byte_ms"].as_u64() >= report["last_byte_median_ms"].as_u64());
-    assert_eq!(site.asked().0, 200, "it was started again");
-    site.endpoint.wait_until(|counters| counters.streams == 0);
-    let logged = site.bench.ok("stop drill --log drill.json");
-    assert!(logged.stderr.contains("Logged drill sha256:"), "{}", logged.text());
-    let entry = site.bench.log().into_iter().find(|entry| entry["kind"] == "drill").unwrap();
-    assert_eq!((&entry["drill"], &entry["last_byte_ms"]), (&said["digest"], &report["last_byte_ms"]));
-    site.bench.sandbox.run("log fsck authority").ok();
-    // The newest one counts: an older one does not come after it.
-    let older = site.bench.run("stop drill --log old.json");
-    assert_eq!(older.code, 2, "{}", older.text());
-    assert!(older.stderr.contains("which is not after the model's last one: entry"), "{}", older.text());
-    let twice = site.bench.run("stop drill --log drill.json");
-    assert_eq!(twice.code, 2, "{}", twice.text());
-    let mut forged = std::fs::read(site.bench.sandbox.path("drill.json")).unwrap();
-    forged[40] ^= 1;
-    site.bench.sandbox.write("forged.json", forged);
-    let forged = site.bench.run("stop drill --log forged.json");
-    assert_eq!(forged.code, 30, "{}", forged.text());
-    let left = site.drill("--streams 5 --last-byte-ms 60000 --leave-stopped").ok();
-    assert!(left.stderr.contains("stays stopped"), "{}", left.text());
-    assert_eq!(site.asked(), (403, "stopped".to_owned()));
-}
-
-#[test]
-fn a_drill_that_cannot_start_the_model_again_says_so_and_keeps_its_report() {
-    let site = Site::new();
-    let twice = site.drill("--streams 2 --lift-key authority/keys/stop.age");
-    assert_eq!(twice.code, 2, "{}", twice.text());
-    assert!(twice.stderr.contains("is given twice"), "{}", twice.text());
-    assert_eq!(site.asked().0, 200);
-    let failed = site.drill("--streams 2 --last-byte-ms 60000 --lift-key authority/keys/red-team.age");
-    assert_eq!(failed.code, 30, "{}", failed.text());
-    assert!(failed.stderr.contains("model `small` IS STOPPED for everybody"), "{}", failed.text());
-    let (why, what_to_do) = ("does not hold the role `stop`", "`loadline stop lift`");
-    assert!(failed.stderr.contains(why) && failed.stderr.contains(what_to_do), "{}", failed.text());
-    assert_eq!(site.asked(), (403, "stopped".to_owned()));
-    site.bench.ok("stop drill --log drill.json");
-    assert_eq!(site.bench.log().last().unwrap()["kind"], "drill");
-}
-
-#[test]
-fn a_gauge_that_is_none_keeps_a_drill_from_beginning_and_one_that_breaks_is_no_zero() {
-    let bench = Bench::with(POLICY, "--also stop");
-    let (address, answered) = slow_gate();
-    let drill = |metric: &str| {
-        let line = format!(
-            "stop drill small --key authority/keys/stop.age --gate http://{address} --serve http://{address} --streams 2 \
-             --last-byte-ms 60000 --leave-stopped --json --passphrase-file pass --upstream-metric {metric}"
-        );
-        let mut command = bench.sandbox.command(LOADLINE, line.split_whitespace());
-        bench.sandbox.said(command.env("LOADLINE_CALLER_KEY", "llk_x").output().unwrap())
-    };
-    for (metric, code, words) in [
-        (format!("http://{address}/metrics"), 2, "names no metric"),
-        (format!("http://{address}/metrics#other"), 2, "has no metric `other`"),
-        (format!("http://{address}/metrics#never"), 50, "metric `never` is no number: NaN"),
-    ] {
-        let said = drill(&metric);
-        assert_eq!(said.code, code, "{}", said.text());
-        assert!(said.stderr.contains(words), "{}", said.text());
-        assert!(!answered.load(Ordering::SeqCst), "nothing was stopped");
-    }
-    let said = drill(&format!("http://{address}/metrics#breaks"));
-    assert_eq!(said.code, 50, "{}", said.text());
-    assert!(said.stderr.contains("metric `breaks` is no number: NaN"), "{}", said.text());
-    let report = said.json_lines().remove(0);
-    assert!(report["report"]["upstream_alive"].is_null(), "{report}");
-}
-
-/// A gate that answers an order at once and goes on sending; and whether it answered one.
-fn slow_gate() -> (SocketAddr, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answered = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&answered);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answered = Arc::clone(&shared);
-            std::thread::spawn(move || slow_answer(stream.unwrap(), &answered));
-        }
-    });
-    (address, answered)
-}
-
-fn slow_answer(stream: TcpStream, answered: &AtomicBool) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let (mut stream, mut head) = (stream, String::new());
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let length =
-        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).unwrap();
-    let digest = format!("sha256:{}", "ab".repeat(32));
-    let target = json!({ "kind": "model", "name": "small" });
-    let json = |stream: &mut TcpStream, value: Value| {
-        let text = value.to_string();
-        let length = text.len();
-        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}")
-            .unwrap();
-    };
-    if head.starts_with("GET /stops") {
-        json(&mut stream, json!({ "gate": "slow.example", "stopped": [], "last": null, "start_needs": 1 }));
-    } else if head.starts_with("POST /orders") {
-        let covered = json!({ "name": "small", "model": digest, "license": digest, "stage": "internal" });
-        let said = json!({
-            "gate": "slow.example", "known": true, "covers": [covered], "stopped": [target], "last": digest,
-            "cut": 3, "reset": 0, "kept_in_us": 900, "cut_in_us": 1000,
-        });
-        json(&mut stream, said);
-        answered.store(true, Ordering::SeqCst);
-    } else if head.starts_with("GET /metrics") {
-        let breaks = if answered.load(Ordering::SeqCst) { "NaN" } else { "2" };
-        let text = format!("never NaN\nbreaks {breaks}\n");
-        let length = text.len();
-        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}")
-            .unwrap();
-    } else {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n");
-        let mut after = 0;
-        // What is sent after the answer is sent after it, however slow this machine is.
-        while after < 20 && stream.write_all(b"data: {}\n\n").is_ok() {
-            after += usize::from(answered.load(Ordering::SeqCst));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-}
-
-#[test]
-fn a_drill_at_a_gate_that_goes_on_sending_fails_and_says_so() {
-    let bench = Bench::with(POLICY, "--also stop");
-    let (address, _) = slow_gate();
-    let line = format!(
-        "stop drill small --key authority/keys/stop.age --gate http://{address} --serve http://{address} --streams 3 \
-         --last-byte-ms 60000 --leave-stopped --json --passphrase-file pass"
-    );
-    let mut command = bench.sandbox.command(LOADLINE, line.split_whitespace());
-    let said = bench.sandbox.said(command.env("LOADLINE_CALLER_KEY", "llk_x").output().unwrap());
-    assert_eq!(said.code, 20, "{}", said.text());
-    let report = said.json_lines().remove(0);
-    assert!(report["report"]["bytes_after"].as_u64().unwrap() >= 3 * 19 * 10, "{report}");
-    assert!(report["wrong"].as_str().unwrap().contains("bytes came after the gate had answered"), "{report}");
-    assert!(said.stderr.contains("the drill failed"), "{}", said.text());
-    // The report says what was measured, and can be logged as it is.
-    bench.ok("stop drill --log drill.json");
-    assert_eq!(bench.log().last().unwrap()["bytes_after"], report["report"]["bytes_after"]);
-    let line = line.replace("LOADLINE_CALLER_KEY", "");
-    let keyless = bench.sandbox.run(&line);
-    assert_eq!(keyless.code, 2, "{}", keyless.text());
-    assert!(keyless.stderr.contains("LOADLINE_CALLER_KEY is not set"), "{}", keyless.text());
 }

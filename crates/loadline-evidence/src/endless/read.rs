@@ -92,7 +92,10 @@ pub struct RowPath {
     pub mark: LogMark,
 }
 
-/// Shows that a row is among the first `size` rows. Reads from the row's segment up to there.
+/// Shows that a row is among the first `size` rows. Reads the row's segment, the last before `size`, and between them those
+/// in which the perfect subtree that holds the row grows: their number is that of the digits of the number of segments, in
+/// base two. What the others come to is said at the beginning of those that are read. Whether the root is the one that was
+/// signed is for the caller to see: it shows whether that was true.
 ///
 /// # Errors
 /// [`RecordError::NoRow`] when the row is not among them, or the log has fewer; otherwise as [`read`].
@@ -101,31 +104,42 @@ pub fn prove(disk: &dyn Disk, dir: &Path, row: u64, size: u64) -> Result<RowPath
     paths.pop().ok_or(RecordError::NoRow { row, rows: size })
 }
 
-/// As [`prove`], for several rows in one pass, all among the same first `size` rows.
+/// As [`prove`], for several rows in one pass, all among the same first `size` rows. Everything between them is read.
 ///
 /// # Errors
 /// As [`prove`].
 pub fn prove_rows(disk: &dyn Disk, dir: &Path, rows: &[u64], size: u64) -> Result<Vec<RowPath>, RecordError> {
-    let from = rows.iter().copied().min().unwrap_or(size);
-    let mut climbs: Vec<(Climb, Vec<u8>)> = Vec::new();
-    let size_read = up_to(disk, dir, from, size, &mut |before, seen| {
-        if climbs.is_empty() {
-            climbs.extend(rows.iter().map(|_| (Climb::from(before), Vec::new())));
-        }
-        for ((climb, payload), row) in climbs.iter_mut().zip(rows) {
-            climb.push(seen.leaf.0, seen.number == *row);
-            if seen.number == *row {
-                *payload = seen.payload.to_vec();
+    let firsts = segment::list(disk, dir)?;
+    if firsts.is_empty() {
+        return Err(RecordError::Missing { dir: dir.to_path_buf() });
+    }
+    if let Some(row) = rows.iter().copied().find(|row| *row >= size) {
+        return Err(RecordError::NoRow { row, rows: size });
+    }
+    let mut climbs: Vec<_> = rows.iter().map(|_| (Climb::from(&Tree::new()), Vec::new())).collect();
+    let mut size_read = size;
+    for (from, to) in stretches(&firsts, rows, size) {
+        let (mut begins, mut holds) = (true, true);
+        size_read = up_to(disk, dir, &firsts, (from, to), &mut |before, seen| {
+            let begins = std::mem::take(&mut begins);
+            for ((climb, payload), row) in climbs.iter_mut().zip(rows) {
+                if begins {
+                    holds &= climb.jump(before, *row);
+                }
+                climb.push(seen.leaf.0, seen.number == *row);
+                if seen.number == *row {
+                    *payload = seen.payload.to_vec();
+                }
             }
+        })?;
+        if !holds {
+            let file = dir.join(segment::file_name(from));
+            let what = "what the segment says of the rows before it is not what is there".to_owned();
+            return Err(crate::Damage { file, offset: None, row: Some(from), what }.into());
         }
-    })?;
+    }
     if size_read != size {
         return Err(RecordError::NoRow { row: size, rows: size_read });
-    }
-    if climbs.is_empty()
-        && let Some(row) = rows.first()
-    {
-        return Err(RecordError::NoRow { row: *row, rows: size });
     }
     let mut paths = Vec::new();
     for (row, (climb, payload)) in rows.iter().zip(climbs) {
@@ -135,6 +149,32 @@ pub fn prove_rows(disk: &dyn Disk, dir: &Path, rows: &[u64], size: u64) -> Resul
         paths.push(RowPath { payload, leaf: Digest(leaf), path, mark });
     }
     Ok(paths)
+}
+
+/// The segments, as ranges of rows, that must be read to show these rows: all from the first of them to the last, then
+/// those in which the perfect subtree that holds one of them grows, and the last.
+fn stretches(firsts: &[u64], rows: &[u64], size: u64) -> Vec<(u64, u64)> {
+    let Some(least) = rows.iter().copied().min() else { return Vec::new() };
+    let start = firsts.partition_point(|first| *first <= least).saturating_sub(1);
+    let mut found: Vec<(u64, u64)> = Vec::new();
+    for (at, &first) in firsts.iter().enumerate().skip(start).take_while(|(_, first)| **first < size) {
+        let end = firsts.get(at + 1).map_or(size, |next| size.min(*next));
+        let grows = |&row: &u64| row >= first || height(row, first) != height(row, end);
+        if end < size && !rows.iter().any(grows) {
+            continue;
+        }
+        match found.last_mut() {
+            Some((_, to)) if *to == first => *to = end,
+            _ => found.push((first, end)),
+        }
+    }
+    found
+}
+
+/// The height of the perfect subtree that holds a row, among those of a log of so many rows: that of the highest digit in
+/// which the two numbers differ.
+fn height(row: u64, size: u64) -> u32 {
+    (row ^ size).checked_ilog2().unwrap_or_default()
 }
 
 /// Shows that the log of the first `new` rows is that of the first `old` rows with rows added (RFC 9162, section 2.1.4):
@@ -152,7 +192,8 @@ pub fn continues(disk: &dyn Disk, dir: &Path, old: u64, new: u64) -> Result<Cons
         return Ok(proof);
     }
     let mut climb: Option<Climb> = None;
-    let size_read = up_to(disk, dir, old - 1, new, &mut |before, seen| {
+    let firsts = segment::list(disk, dir)?;
+    let size_read = up_to(disk, dir, &firsts, (old - 1, new), &mut |before, seen| {
         let climb = climb.get_or_insert_with(|| Climb::from(before));
         climb.push(seen.leaf.0, false);
         if climb.size == old {
@@ -177,13 +218,12 @@ pub fn continues(disk: &dyn Disk, dir: &Path, old: u64, new: u64) -> Result<Cons
 fn up_to(
     disk: &dyn Disk,
     dir: &Path,
-    from: u64,
-    size: u64,
+    firsts: &[u64],
+    (from, size): (u64, u64),
     visit: &mut dyn FnMut(&Tree, LogRow<'_>),
 ) -> Result<u64, RecordError> {
-    let firsts = segment::list(disk, dir)?;
     let mut enough = false;
-    let walked = walk::walk(disk, dir, &firsts, from, None, &mut |before, seen| {
+    let walked = walk::walk(disk, dir, firsts, from, None, &mut |before, seen| {
         if seen.number >= size {
             // Nothing is wrong; what follows need not be read.
             enough = true;
@@ -208,6 +248,23 @@ impl Climb {
     fn from(before: &Tree) -> Self {
         let stack = before.edge().iter().map(|hash| (*hash, false)).collect();
         Self { size: before.size(), stack, leaf: None, path: Vec::new() }
+    }
+
+    /// Goes on behind segments that were not read, with the tree over the rows before, where the subtree that holds the
+    /// leaf of `row` is as it was. Whether it is.
+    fn jump(&mut self, before: &Tree, row: u64) -> bool {
+        let held = self.stack.iter().find(|(_, holds)| *holds).map(|(hash, _)| *hash);
+        // As many subtrees are to its left as the size has digits before the one that the subtree stands for.
+        let higher = before.size().checked_shr(height(row, before.size()) + 1).unwrap_or_default();
+        let place = held.map(|_| higher.count_ones() as usize);
+        let edge = before.edge().iter().enumerate();
+        *self = Self {
+            size: before.size(),
+            stack: edge.map(|(at, hash)| (*hash, Some(at) == place)).collect(),
+            leaf: self.leaf,
+            path: std::mem::take(&mut self.path),
+        };
+        held == place.and_then(|place| before.edge().get(place).copied())
     }
 
     fn push(&mut self, leaf: Hash, wanted: bool) {

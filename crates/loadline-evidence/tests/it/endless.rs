@@ -338,6 +338,69 @@ fn two_rows_are_shown_in_one_pass() {
     }
 }
 
+/// A log of so many rows that begin with a word, with a new segment after every third.
+fn long(word: &str, rows: u64) -> SimDisk {
+    let disk = SimDisk::default();
+    let shared: Arc<dyn endless_disk::Disk> = Arc::new(disk.clone());
+    let lock = endless::lock(shared.as_ref(), &dir()).unwrap();
+    let row = |number: u64| format!("{{\"{word}\":{number}}}").into_bytes();
+    let log = EndlessLog::begin(shared, &dir(), "gate", &row(0), lock).unwrap();
+    for number in 1..rows {
+        let added = if number % 3 == 0 { log.turn(&row(number)) } else { log.append(&row(number), false) };
+        added.unwrap();
+    }
+    log.close().unwrap();
+    disk
+}
+
+#[test]
+fn a_row_of_a_long_log_is_shown_from_few_segments() {
+    const LONG: u64 = 200;
+    let disk = long("row", LONG);
+    let mut leaves = Vec::new();
+    endless::read(&disk, Path::new(DIR), 0, None, |row| {
+        leaves.push(row.leaf.0);
+        Ok(())
+    })
+    .unwrap();
+    for size in [1, 2, 3, 64, 65, 127, 128, 129, 150, 191, 192, 199, LONG] {
+        for number in (0..size).step_by(7).chain([size - 1]) {
+            let shown = endless::prove(&disk, Path::new(DIR), number, size).unwrap();
+            // The other way to it: one pass over all leaves, straight from the definition.
+            let whole = InclusionProof::build(number, size, leaves[..size as usize].iter().copied()).unwrap();
+            assert_eq!(
+                shown.path.iter().map(|hash| hash.0).collect::<Vec<_>>(),
+                whole.path,
+                "{number}/{size}"
+            );
+            whole.verify(&shown.leaf.0, &shown.mark.root.0).unwrap();
+        }
+    }
+    let file = |number: u64| dir().join(format!("segment-{:020}", number / 3 * 3));
+    let shown = endless::prove_rows(&disk, Path::new(DIR), &[4, 5], LONG).unwrap();
+    // What is not there is not read: most of it.
+    let mut unread = 0;
+    for first in (0..LONG).step_by(3) {
+        let copy = disk.copy();
+        copy.put(&file(first), b"");
+        match endless::prove_rows(&copy, Path::new(DIR), &[4, 5], LONG) {
+            Ok(again) => {
+                assert_eq!(again, shown, "{first}");
+                unread += 1;
+            }
+            Err(error) => assert!(error.damage().is_some(), "{first}: {error}"),
+        }
+    }
+    assert!((50..60).contains(&unread), "{unread} of 67 segments were not read");
+    // Segments of another log say something else of the rows before them.
+    let (copy, other) = (disk.copy(), long("other", LONG));
+    for first in (30..LONG).step_by(3) {
+        copy.put(&file(first), &other.bytes(&file(first)).unwrap());
+    }
+    let error = endless::prove_rows(&copy, Path::new(DIR), &[4, 5], LONG).unwrap_err();
+    assert!(error.to_string().contains("says of the rows before it is not what is there"), "{error}");
+}
+
 #[test]
 fn every_size_is_shown_to_continue_every_smaller_one() {
     let (disk, _, _) = whole();

@@ -108,6 +108,7 @@ pub(super) fn registered(
             1 => "1 file of weights".to_owned(),
             count => format!("{count} files of weights"),
         },
+        Manifest::Remote(_) if manifest.is_simulated() => "a simulated subject, no real model".to_owned(),
         Manifest::Remote(_) => "a remote endpoint, by its own word".to_owned(),
     };
     Ok(format!("`{}`: {what}", manifest.name()))

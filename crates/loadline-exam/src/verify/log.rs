@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use loadline_core::Digest;
 use loadline_core::strict;
 use loadline_policy::Policy;
-use loadline_policy::policy::{ModelStage, Step};
 use loadline_tlog::{Accepted, ConsistencyProof, InclusionProof, LogProof, leaf_hash};
 use loadline_trust::{Root, RootChain};
 
@@ -13,6 +12,7 @@ use super::list::{Not, wrong};
 use super::{CONSISTENCY_FORMAT, Consistency};
 use crate::bundle::{PartName, SmallParts};
 use crate::entry::{Commitment, Entry, Finish, LicenseEntry, Registration, Start, exam_id};
+use crate::stage::Walk;
 
 /// The entries of a bundle, each proved to be in one log.
 pub(super) struct Logged {
@@ -215,21 +215,13 @@ fn roots(logged: &Logged, chain: &RootChain) -> Result<Vec<(u64, u64)>, Not> {
 /// The model's way from stage to stage: each entry goes on where the one before ended. What the last one comes to is for
 /// the step `standing` to say.
 fn stages(logged: &Logged, model: Digest) -> Result<(), Not> {
-    let (mut stands, mut since) = (ModelStage::Draft, None);
+    let mut walk = Walk::default();
     for (index, entry) in &logged.entries {
         let Entry::Stage(entry) = entry else { continue };
         if entry.model != model {
             return Err(wrong(at(*index), "it is the stage of another model"));
         }
-        if entry.from != stands || since.is_some_and(|since| entry.at < since) {
-            let what = format!("it goes from `{}`, and the model stood at `{stands}`", entry.from);
-            return Err(wrong(at(*index), what));
-        }
-        let step = entry.from.step(entry.to).map_err(|error| wrong(at(*index), error))?;
-        if matches!(step, Step::Promotion(_)) != entry.license.is_some() {
-            return Err(wrong(at(*index), "a promotion names a licence, and nothing else does"));
-        }
-        (stands, since) = (entry.to, Some(entry.at));
+        walk.go(entry).map_err(|error| wrong(at(*index), error))?;
     }
     Ok(())
 }

@@ -271,6 +271,7 @@ impl Facts {
             Some(Manifest::Weights(statement)) => statement.predicate.resources.len(),
             _ => 0,
         };
+        let simulated = self.manifest.as_ref().is_some_and(|(manifest, _)| manifest.is_simulated());
         let decides = self.decided.as_ref().is_some_and(|decided| decided.shown_alone.is_some());
         let story = self.story.as_ref();
         let said = [
@@ -309,7 +310,8 @@ impl Facts {
                 files > 1 && !remote,
                 "anything of the registered files besides the one that the records say answered",
             ),
-            (remote, "that the endpoint serves the model that it names"),
+            (simulated, "anything of a real model: what answered is a simulated subject"),
+            (remote && !simulated, "that the endpoint serves the model that it names"),
         ];
         said.iter().filter(|(applies, _)| *applies).map(|(_, text)| (*text).to_owned()).collect()
     }

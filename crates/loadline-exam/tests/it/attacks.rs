@@ -155,6 +155,10 @@ fn a_remote_model_is_never_verified() {
     assert!(report.holds, "{:?}", report.failed());
     assert_eq!(report.summary.outcome, Some(Outcome::Undetermined), "the policy admits verified models only");
     assert_eq!(report.step(StepName::License).status, Status::Skipped);
+    // Weights that somebody serves are only claimed to be those that answer.
+    let served = Plan { registration: Some(|e| e.identity = Basis::SelfReported), ..plan() };
+    let report = check(&make(&served).unwrap());
+    assert!(report.holds, "{:?}", report.failed());
     assert!(report.cannot_show.iter().any(|text| text.contains("the endpoint serves")));
 }
 

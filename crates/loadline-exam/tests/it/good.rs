@@ -74,7 +74,12 @@ fn a_licence_of_a_simulated_subject_says_so() {
     let license =
         attest::statement::<License>(&loadline_trust::Envelope::parse(bytes).unwrap()).unwrap().predicate;
     assert!(license.limitations.has(LimitationCode::SimulatedSubject));
-    assert!(check(&fixture).holds, "{:?}", check(&fixture).failed());
+    let report = check(&fixture);
+    assert!(report.holds, "{:?}", report.failed());
+    let model = &report.step(StepName::Model).detail;
+    assert!(model.ends_with(": a simulated subject, no real model"), "{model}");
+    let unshown = |words: &str| report.cannot_show.iter().any(|line| line.contains(words));
+    assert!(unshown("what answered is a simulated subject") && !unshown("the endpoint serves"));
     plan.license = Some(not_simulated);
     plan_fails(&plan, StepName::License, &["not the licence that follows from the decision"]);
     let real = make(&Plan::default()).unwrap().contents.license.unwrap();

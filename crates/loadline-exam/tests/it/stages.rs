@@ -73,6 +73,13 @@ fn a_bundle_knows_how_far_its_model_stands_open() {
             _ => fails(&report, StepName::Order, &["log entry"]),
         }
     }
+    let first = stage(good.subject(), (ModelStage::Draft, ModelStage::Limited, true));
+    let mut second = stage(good.subject(), (ModelStage::Limited, ModelStage::Internal, false));
+    if let Entry::Stage(entry) = &mut second {
+        entry.at = at(92_999).unwrap();
+    }
+    let earlier = check(&logged(&good, &[first, second]));
+    fails(&earlier, StepName::Order, &["which is earlier than the model's step before"]);
     let other = stage(Digest([9; 32]), (ModelStage::Draft, ModelStage::Limited, true));
     fails(&check(&logged(&good, &[other])), StepName::Order, &["the stage of another model"]);
 }

@@ -36,6 +36,7 @@ fn what_cannot_be_verified_is_named() {
         (r#"{"now":"yesterday"}"#, "`yesterday` is not a moment"),
         (r#"{"now":"2027-01-01T00:00:00Z","root":"sha256:12"}"#, "`sha256:12` is not a digest"),
         (r#"{"now":"2027-01-01T00:00:00Z","roots":null}"#, "unknown field `roots`"),
+        (r#"{"now":"2027-01-01T00:00:00Z","witnessed":"yes"}"#, "expected a boolean"),
         ("{\"now\":\"\\u202e\"}", "is not a moment"),
     ] {
         let Refusal { error, hint } = of(options).unwrap_err();

@@ -59,8 +59,12 @@ fn the_module_agrees_with_the_library_word_by_word() {
         assert_eq!(theirs, &ours, "{}", vector.name);
         holding += usize::from(ours["holds"] == true);
     }
-    // As it is, not pinned, at a later moment, and in good standing: a comparison of failures only would show little.
-    assert_eq!(holding, 4);
+    // As it is, not pinned, witnessed, of the older form, at a later moment, and in good standing: a comparison of failures
+    // only would show little.
+    assert_eq!(holding, 6);
+    let of = |name: &str| vectors.iter().zip(&theirs).find(|(vector, _)| vector.name == name).unwrap().1;
+    let seed = |name: &str| of(name)["steps"].as_array().unwrap().iter().find(|step| step["name"] == "seed");
+    assert_eq!(seed("older, and must be witnessed").unwrap()["status"], "failed");
 }
 
 #[test]

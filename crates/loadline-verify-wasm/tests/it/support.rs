@@ -23,18 +23,27 @@ impl Vector {
 
     /// The options that say the same as the anchor.
     pub fn options(&self) -> Value {
-        match self.anchor.root {
-            Some(root) => json!({ "now": self.anchor.now, "root": root }),
-            None => json!({ "now": self.anchor.now }),
+        let mut options = json!({ "now": self.anchor.now });
+        if let Some(root) = self.anchor.root {
+            options["root"] = json!(root);
         }
+        if self.anchor.witnessed {
+            options["witnessed"] = json!(true);
+        }
+        options
     }
+}
+
+/// A small bundle; of the form of before starts were witnessed, if `older`.
+fn small(older: bool) -> Fixture {
+    let mut plan = Plan { older, ..Plan::default() };
+    plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
+    make(&plan).unwrap()
 }
 
 /// The bundle of the repository's golden file, made again with its keys at hand.
 pub fn golden() -> Fixture {
-    let mut plan = Plan::default();
-    plan.policy.tests.iter_mut().for_each(|test| test.n = 20);
-    let fixture = make(&plan).unwrap();
+    let fixture = small(false);
     let file = include_bytes!("../../../loadline-exam/tests/golden/witnessed.bundle");
     assert!(fixture.bundle().unwrap() == file, "the fixture makes other bytes than the golden bundle");
     fixture
@@ -74,6 +83,12 @@ pub fn vectors(changes: usize) -> Vec<Vector> {
     };
     add("golden".to_owned(), &bundle, pinned.clone());
     add("not pinned".to_owned(), &bundle, Anchor::at(now));
+    add("witnessed".to_owned(), &bundle, Anchor { witnessed: true, ..pinned.clone() });
+    let older = small(true);
+    for (name, witnessed) in [("older", false), ("older, and must be witnessed", true)] {
+        let anchor = Anchor { root: Some(older.root), witnessed, ..Anchor::at(older.now) };
+        add(name.to_owned(), &older.bundle().unwrap(), anchor);
+    }
     add("another root".to_owned(), &bundle, Anchor { root: Some(Digest([0; 32])), ..pinned.clone() });
     for moment in ["1970-01-01T00:00:00Z", "2026-12-24T00:00:00Z", "9999-12-31T23:59:59Z"] {
         add(moment.to_owned(), &bundle, Anchor { now: moment.parse::<Instant>().unwrap(), ..pinned.clone() });

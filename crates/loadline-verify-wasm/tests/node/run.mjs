@@ -2,7 +2,7 @@
 //
 //   node run.mjs MODULE JOBS
 //
-// A job: { bundle: FILE, zeros: NUMBER, now, root, standing: FILE }, where `zeros` stands for a bundle of that many zero
+// A job: { bundle: FILE, zeros: NUMBER, now, root, standing: FILE, witnessed }, where `zeros` stands for a bundle of that many zero
 // bytes, and { ends: WORDS } for a module that ends in a trap after it said WORDS.
 import { readFileSync } from "node:fs";
 
@@ -25,12 +25,13 @@ function ending(words) {
   };
 }
 
-for (const { bundle, zeros, now, root, standing, ends } of JSON.parse(readFileSync(jobs))) {
+for (const { bundle, zeros, now, root, standing, witnessed, ends } of JSON.parse(readFileSync(jobs))) {
   const inputs = {
     bundle: bundle ? readFileSync(bundle) : new Uint8Array(zeros ?? 0),
     standing: standing ? readFileSync(standing) : null,
     now,
     root,
+    witnessed,
   };
   const report = ends === undefined ? withModule(inputs) : verify(ending(ends), inputs);
   process.stdout.write(`${JSON.stringify(report)}\n`);

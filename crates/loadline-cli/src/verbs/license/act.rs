@@ -102,9 +102,10 @@ pub fn change(args: &ChangeArgs, change: Change, ui: &Ui) -> Result {
     let index = licenses::change(&mut office, &license, change, &args.reason)?;
     let (word, digest) = (done(change), license.entry.license);
     ui.status(word, format_args!("licence {digest}, entry {index} of the log"));
-    let standing = standing::issue(&office, args.lease)?;
+    let standing = standing::prolong(&office, args.lease)?;
     let path = office.folder.standing();
-    ui.status("Signed", format_args!("standing of epoch {}: `{}`", standing.epoch, path.display()));
+    let (epoch, end) = (standing.epoch, standing.expires);
+    ui.status("Signed", format_args!("standing of epoch {epoch}, until {end}: `{}`", path.display()));
     office.publish(ui)?;
     let mut out = ui.out();
     if args.json {

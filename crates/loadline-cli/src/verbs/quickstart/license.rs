@@ -196,7 +196,7 @@ fn conclude(place: &Place, exam: &str, args: &License, ui: &Ui) -> Result<(Decid
     let issued = licenses::issue(&mut office, &sitting, args.stage, &Terms::default())?;
     crate::verbs::license::tell(&issued, &office, ui);
     office.publish(ui)?;
-    let standing = standing::issue(&office, std::time::Duration::from_secs(300))?;
+    let standing = standing::prolong(&office, std::time::Duration::from_secs(300))?;
     let path = office.folder.standing();
     ui.status("Signed", format_args!("standing of epoch {}: `{}`", standing.epoch, path.display()));
     let bytes = bundle::write(&office, &sitting, &issued.decided, &place.bundle())?;

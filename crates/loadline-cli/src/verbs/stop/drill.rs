@@ -208,6 +208,14 @@ fn ready(args: &Drill, keys: &Keys, stopped: &Stopped, target: &StopTarget) -> R
         let message = format!("starting again takes {} stop keys, and {have} are given", stopped.start_needs);
         return Err(usage(message, "give others with `--lift-key FILE`, or say `--leave-stopped`"));
     }
+    let files = args.key.iter().chain(&args.lift_key);
+    for (file, key) in files.zip(std::iter::once(&keys.own).chain(&keys.others)) {
+        if stopped.stop_keys.as_ref().is_some_and(|known| !known.contains(&key.public().id())) {
+            let (file, name) = (file.display(), one_line(key.public().name(), 80));
+            let message = format!("`{file}` is the key `{name}`, which is no stop key of the gate's root");
+            return Err(usage(message, "nothing was stopped: give keys that hold the role `stop` there"));
+        }
+    }
     let mut ids = BTreeSet::from([keys.own.public().id()]);
     if let Some(twice) = keys.others.iter().find(|key| !ids.insert(key.public().id())) {
         let message = format!("the key `{}` is given twice", one_line(twice.public().name(), 80));

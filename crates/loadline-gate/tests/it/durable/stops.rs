@@ -223,5 +223,7 @@ fn orders_and_their_file_are_read_for_ever() {
     let read = open(other.path());
     assert_eq!(read.stops(), store.stops());
     assert_eq!(read.stops().targets, [StopTarget::Key("0a1b2c3d4e5f".to_owned())].into());
-    assert_eq!((read.terms().gate.as_str(), read.terms().start_needs), (GATE, 2));
+    let terms = read.terms();
+    assert_eq!((terms.gate.as_str(), terms.start_needs), (GATE, 2));
+    assert_eq!(terms.stop_keys, [&ann, &ben, &cid].map(|key| key.public().id()).into());
 }

@@ -9,7 +9,8 @@ use loadline_exam::Entry;
 use loadline_exam::entry::{
     Commitment, Finish, LicenseEntry, Registration, StageEntry, StandingChange, Start, exam_id,
 };
-use loadline_policy::policy::{ModelStage, Stage, Step};
+use loadline_exam::stage::Walk;
+use loadline_policy::policy::{Stage, Step};
 use loadline_tlog::{Checkpoint, Hash, Note};
 
 /// An exam as far as it was read.
@@ -49,8 +50,8 @@ pub struct Story {
     /// The newest entry that is no root.
     newest: u64,
     licenses: BTreeMap<Digest, Licensed>,
-    /// Where each model stands, and since when.
-    stages: BTreeMap<Digest, (ModelStage, Instant)>,
+    /// Where each model stands.
+    stages: BTreeMap<Digest, Walk>,
     drills: BTreeSet<Digest>,
     /// When the last drill of each model was.
     drilled: BTreeMap<Digest, Instant>,
@@ -263,26 +264,16 @@ impl Story {
         if !self.registrations.values().any(|registration| registration.model == entry.model) {
             return Err("no such model was registered".to_owned());
         }
-        let known = self.stages.insert(entry.model, (entry.to, entry.at));
-        let stands = known.map_or(ModelStage::Draft, |(stage, _)| stage);
-        if entry.from != stands {
-            return Err(format!("it goes from `{}`, and the model stood at `{stands}`", entry.from));
-        }
-        if known.is_some_and(|(_, since)| entry.at < since) {
-            return Err("it is earlier than the model's step before".to_owned());
-        }
-        match (entry.from.step(entry.to).map_err(|error| error.to_string())?, entry.license) {
-            (Step::Demotion, None) => Ok(()),
-            (Step::Demotion, Some(_)) => Err("a demotion rests on no licence".to_owned()),
-            (Step::Promotion(_), None) => Err("a promotion without a licence".to_owned()),
-            (Step::Promotion(stage), Some(license)) => match self.licenses.get(&license) {
-                None => Err("no such licence was issued".to_owned()),
-                Some(Licensed { revoked: true, .. }) => Err("its licence is revoked".to_owned()),
-                Some(known) if (known.model, known.stage) != (entry.model, stage) => {
-                    Err("its licence is of another model or stage".to_owned())
-                }
-                Some(_) => Ok(()),
-            },
+        let walk = self.stages.entry(entry.model).or_default();
+        let step = walk.go(entry).map_err(|error| error.to_string())?;
+        let (Step::Promotion(stage), Some(license)) = (step, entry.license) else { return Ok(()) };
+        match self.licenses.get(&license) {
+            None => Err("no such licence was issued".to_owned()),
+            Some(Licensed { revoked: true, .. }) => Err("its licence is revoked".to_owned()),
+            Some(known) if (known.model, known.stage) != (entry.model, stage) => {
+                Err("its licence is of another model or stage".to_owned())
+            }
+            Some(_) => Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use loadline_core::model::Basis;
 use loadline_exam::entry::{DrillEntry, LogState, PolicyEntry, Resume, RootEntry};
+use loadline_policy::policy::ModelStage;
 use loadline_tlog::{Algorithm, SignerKey};
 
 use super::*;
@@ -106,10 +107,10 @@ fn a_model_goes_from_stage_to_stage_and_each_lie_about_it_is_named() {
     let cases: Vec<(usize, Entry, &str)> = vec![
         (10, stage(Draft, Internal, licence), "no such licence"),
         (11, stage(Internal, Suspended, None), "the model stood at `draft`"),
-        (11, stage(Draft, Internal, None), "a promotion without a licence"),
+        (11, stage(Draft, Internal, None), "a promotion names the licence for its stage"),
         (11, stage(Draft, Limited, licence), "another model or stage"),
         (12, stage(Internal, Internal, None), "already"),
-        (13, stage(Internal, Suspended, licence), "rests on no licence"),
+        (13, stage(Internal, Suspended, licence), "and nothing else does"),
         (13, drill(), "this drill was logged before"),
         (13, drilled("another"), "is not after the model's last drill"),
         (3, stage(Draft, Suspended, None), "no such model"),
