@@ -48,16 +48,22 @@ pub enum Errand {
     Usage,
 }
 
-/// What came of an errand. A key in it is for whoever asked, and is written nowhere else.
+/// What came of an errand. A key in it is for whoever asked, and is written nowhere else. A reader overlooks fields that
+/// it does not know: the errand is done, and a key is shown once.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case")]
 pub enum Done {
     /// The draw, as it is published.
     Drawn(Box<Lottery>),
     /// The key, shown once.
     Granted(Box<Granted>),
-    /// The application whose key is revoked.
-    Revoked(String),
+    /// Keys that are revoked.
+    Revoked {
+        /// Of this application.
+        application: String,
+        /// Their ids.
+        keys: Vec<String>,
+    },
     /// The application whose texts are gone.
     Erased(String),
     /// What each grant has used.
@@ -107,8 +113,8 @@ pub fn run(desk: &Mutex<Desk>, errand: &Errand, now: Instant) -> Result<Done, Re
         }
         Errand::Grant { application } => Done::Granted(Box::new(held(desk).grant(application, now)?)),
         Errand::Revoke { application } => {
-            held(desk).revoke(application, now)?;
-            Done::Revoked(application.clone())
+            let keys = held(desk).revoke(application, now)?;
+            Done::Revoked { application: application.clone(), keys }
         }
         Errand::Erase { application } => {
             held(desk).erase(application, now)?;

@@ -16,7 +16,6 @@ use crate::desk::{quota, token_quota};
 
 /// What one grant has used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Used {
     /// The application, or the token by its nullifier.
     pub grant: String,

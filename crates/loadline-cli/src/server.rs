@@ -166,7 +166,10 @@ pub fn serve_all(openings: Vec<Opening<'_>>, ui: &Ui) -> Result {
         for (what, address) in serving {
             ui.status("Serving", format_args!("{what} at http://{address} until Ctrl-C"));
         }
-        while taking.join_next().await.is_some() {}
+        while let Some(ended) = taking.join_next().await {
+            // One address that is dead while another goes on would look like a server that works.
+            ended.map_err(|error| Failure::because(Exit::Unexpected, "the server failed", &error))?;
+        }
         Ok(Exit::Ok)
     });
     // A worker that hangs on a disk must not hold the end up.

@@ -18,7 +18,7 @@ fn main() -> Result<(), RecordError> {
     let store = Store::open(Path::new(&folder));
     let spec: EvalSpec = serde_json::from_value(serde_json::json!({
         "format": 1, "task": { "name": "cost", "version": "1", "digest": format!("sha256:{}", "0".repeat(64)) },
-        "model": "fake/ability=0.7", "identity": { "basis": "absent" }, "epochs": 1, "seed": rows,
+        "model": "fake/ability=0.7", "identity": { "basis": "absent" }, "epochs": 1, "seed": rows, "samples": rows,
     }))
     .unwrap();
     let mut sample: SampleRecord = serde_json::from_value(serde_json::json!({

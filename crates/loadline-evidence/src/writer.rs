@@ -74,7 +74,8 @@ impl RecordWriter {
         &self.dir
     }
 
-    /// Hands a row over to be written, after all rows handed over before it.
+    /// Hands a row over to be written, after all rows handed over before it. Where the system does not get to writing
+    /// for long, an async task's thread that waits here waits as long: answers that come meanwhile may be given up as late.
     ///
     /// # Errors
     /// When an earlier write failed ([`RecordError::Stopped`]), or the row holds a number that is not finite or is

@@ -39,9 +39,10 @@ pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Str
 pub struct OperatorKey(Digest);
 
 impl OperatorKey {
-    /// Of this key.
-    pub fn new(key: &str) -> Self {
-        Self(caller::hash(key))
+    /// Of this key, without blanks around it. None when nothing is left: no header could carry it.
+    pub fn of(key: &str) -> Option<Self> {
+        let key = key.trim();
+        (!key.is_empty()).then(|| Self(caller::hash(key)))
     }
 
     /// Whether a value of `Authorization` has it.
@@ -63,8 +64,8 @@ pub struct Admin {
 
 impl Admin {
     /// A door with this key.
-    pub fn new(gate: Arc<Gate>, key: &str, reload: Reload) -> Self {
-        Self { gate, key: OperatorKey::new(key), reload }
+    pub fn new(gate: Arc<Gate>, key: OperatorKey, reload: Reload) -> Self {
+        Self { gate, key, reload }
     }
 
     /// Serves until `ending` says so.

@@ -12,7 +12,7 @@ use loadline_trust::RootChain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::admin::{Admin, Reload};
+use crate::admin::{Admin, OperatorKey, Reload};
 use crate::audit::{AuditLog, AuditOpenError, AuditOptions, Random, Witnesses};
 use crate::caller::Caller;
 use crate::clock::{Clock, SystemClock};
@@ -87,7 +87,7 @@ pub enum StartError {
     #[error(transparent)]
     Standing(#[from] StandingProblem),
     /// The operator's door has no key.
-    #[error("the environment variable {0} is not set, and `admin.key_env` names it")]
+    #[error("the environment variable {0} is not set or blank, and `admin.key_env` names it")]
     AdminKey(String),
     /// A file, a folder or an address.
     #[error("{what}: {error}")]
@@ -127,7 +127,7 @@ pub struct Running {
     keeper: StandingKeeper,
     outside: Outside,
     public: std::net::TcpListener,
-    admin: Option<(std::net::TcpListener, String)>,
+    admin: Option<(std::net::TcpListener, OperatorKey)>,
     watcher: Option<Arc<Watcher>>,
 }
 
@@ -223,7 +223,7 @@ impl Running {
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
-                let key = (outside.environment)(&admin.key_env).filter(|key| !key.is_empty());
+                let key = (outside.environment)(&admin.key_env).and_then(|key| OperatorKey::of(&key));
                 let key = key.ok_or_else(|| StartError::AdminKey(admin.key_env.clone()))?;
                 Some((bind(admin.listen)?, key))
             }
@@ -300,7 +300,7 @@ impl Running {
                     let listener = TcpListener::from_std(listener)?;
                     // It stays until this thread is told to end, which is when the last request has: who asks meanwhile is
                     // told, and an order to stop is followed.
-                    tasks.spawn(Admin::new(gate.clone(), &key, again.clone()).serve(listener, open.1));
+                    tasks.spawn(Admin::new(gate.clone(), key, again.clone()).serve(listener, open.1));
                 }
                 tasks.spawn(keep_fresh(gate, keeper, chain, config, outside.clone()));
                 let reloading = async {

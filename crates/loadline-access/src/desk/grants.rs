@@ -11,7 +11,6 @@ use crate::rows::Row;
 
 /// A key that was granted.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Granted {
     /// The application.
     pub application: String,
@@ -118,7 +117,7 @@ impl Desk {
     ///
     /// # Errors
     /// When it has none that works, or the disk refuses.
-    pub fn revoke(&mut self, id: &str, now: Instant) -> Result<(), Refusal> {
+    pub fn revoke(&mut self, id: &str, now: Instant) -> Result<Vec<String>, Refusal> {
         let case = self.case(id)?;
         if case.issued.is_some() {
             return Err(Refusal::moment("a token was issued for it, and nobody knows which key came of it")
@@ -130,11 +129,13 @@ impl Desk {
         }
         let (mut file, _lock) = KeyFile::edit(self.store.disk().as_ref(), &self.programme.keys)?;
         let of_quota = file.keys().iter().filter(|key| key.quota == quota(id));
-        let works = of_quota.filter(|key| key.state(now) != KeyState::Revoked).map(|key| key.id.clone());
-        for key in works.collect::<Vec<_>>() {
-            file.revoke(&key, now)?;
+        let keys = of_quota.map(|key| (key.id.clone(), key.state(now) != KeyState::Revoked));
+        let keys: Vec<_> = keys.collect();
+        for (key, _) in keys.iter().filter(|(_, works)| *works) {
+            file.revoke(key, now)?;
         }
         file.write(self.store.disk().as_ref())?;
-        self.commit(Row::Revoked { at: now, application: id.to_owned() }, now)
+        self.commit(Row::Revoked { at: now, application: id.to_owned() }, now)?;
+        Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 }

@@ -214,7 +214,7 @@ fn revoke(args: &Revoke, ui: &Ui) -> Result {
     let id = key.id.clone();
     file.write(&RealDisk).map_err(|error| failure(&error))?;
     ui.status("Revoked", format_args!("key {id}"));
-    ui.hint("a running gate refuses it when it is reloaded; `loadline stop KEY` stops it at once");
+    ui.hint(format_args!("a running gate refuses it when it is reloaded; at once: `loadline stop key:{id}`"));
     Ok(Exit::Ok)
 }
 

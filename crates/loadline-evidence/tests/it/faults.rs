@@ -332,7 +332,7 @@ fn rows_do_not_pile_up_in_memory_while_the_writer_does_not_get_to_them() {
             }
         });
         // So many are taken without a write. Whoever would take more does it now.
-        while appended.load(Ordering::SeqCst) < IN_MEMORY / 2 {
+        while appended.load(Ordering::SeqCst) < IN_MEMORY / 2 && !appending.is_finished() {
             std::thread::yield_now();
         }
         (0..10_000).for_each(|_| std::thread::yield_now());

@@ -91,6 +91,11 @@ pub fn ask(latency_ms: u64) -> String {
     format!(r#"{{"model":"m",{PROMPT},"mock":{{"latency_ms":{latency_ms}}}}}"#)
 }
 
+/// The same with a name of its own, which the upstream remembers.
+pub fn ask_named(latency_ms: u64, name: u64) -> String {
+    format!(r#"{{"model":"m",{PROMPT},"mock":{{"latency_ms":{latency_ms},"name":{name}}}}}"#)
+}
+
 fn stream(chunks: u64, pause_ms: u64) -> String {
     format!(r#"{{"model":"m","stream":true,{PROMPT},"mock":{{"chunks":{chunks},"pause_ms":{pause_ms}}}}}"#)
 }
@@ -300,8 +305,13 @@ async fn many_streams(what: &str, gate: &Target, process: &Process, streams: usi
 }
 
 pub async fn stats(direct: &Target) -> Value {
+    look(direct, "/stats").await
+}
+
+/// What the upstream says of itself.
+pub async fn look(direct: &Target, path: &str) -> Value {
     let mut sender = direct.connect().await;
-    let response = sender.send_request(direct.request("GET", "/stats", "")).await.unwrap();
+    let response = sender.send_request(direct.request("GET", path, "")).await.unwrap();
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 

@@ -1,6 +1,8 @@
 //! An upstream that answers at once, or after a pause, or as a stream that says in each event when it was written.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +19,8 @@ static OPEN: AtomicU64 = AtomicU64::new(0);
 static LEFT: AtomicU64 = AtomicU64::new(0);
 static LAST_LEFT_US: AtomicU64 = AtomicU64::new(0);
 static ASKED: AtomicU64 = AtomicU64::new(0);
+/// What requests that name themselves (`mock.name`) are called.
+static NAMED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 /// Microseconds since 1970.
 pub fn now_us() -> u64 {
@@ -75,9 +79,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         let [open, left, last, asked] = counts.map(|value| value.load(Ordering::SeqCst));
         return Ok(json(json!({ "open": open, "left": left, "last_left_us": last, "asked": asked })));
     }
-    ASKED.fetch_add(1, Ordering::SeqCst);
+    if request.uri().path() == "/named" {
+        return Ok(json(json!(*NAMED.lock().unwrap())));
+    }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    ASKED.fetch_add(1, Ordering::SeqCst);
+    NAMED.lock().unwrap().extend(body["mock"]["name"].as_u64());
     let number = |name: &str| body["mock"][name].as_u64().unwrap_or(0);
     if number("latency_ms") > 0 {
         tokio::time::sleep(Duration::from_millis(number("latency_ms"))).await;

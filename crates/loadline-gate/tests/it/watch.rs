@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use loadline_gate::admin::OperatorKey;
 use loadline_gate::ledger::{Ending, Event, StopTarget};
 use loadline_gate::watch::Watcher;
 use loadline_testkit::endpoint::{Builder, FakeEndpoint, Fault};
@@ -425,7 +426,10 @@ fn the_operators_door_shows_and_clears_with_the_key_only() {
     rig.runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let door = listener.local_addr().unwrap();
-        tokio::spawn(Admin::new(rig.gate.clone(), "door-key", reload).serve(listener, ending));
+        tokio::spawn(
+            Admin::new(rig.gate.clone(), OperatorKey::of("door-key").unwrap(), reload)
+                .serve(listener, ending),
+        );
         let clear = |model: &str| Some(serde_json::json!({ "watch": "sums", "model": model }));
         assert_eq!(ask(door, "wrong", "/watch", None).await.unwrap().0, 401);
         assert_eq!(ask(door, "wrong", "/watch/clear", clear("m")).await.unwrap().0, 401);

@@ -24,6 +24,9 @@ use crate::ui::{self, Ui};
 /// How long an errand may take at the door: a long audit log is read as a whole.
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
+/// What to do where an answer was lost.
+const MAY_BE_DONE: &str = "it may be done all the same: the same command again says whether it is";
+
 /// Where a programme is, for whoever runs it.
 #[derive(clap::Args)]
 pub struct Place {
@@ -177,8 +180,7 @@ impl Place {
         let body = serde_json::to_vec(errand).map_err(|error| Failure::of(Exit::Unexpected, &error))?;
         let reply = runtime.block_on(web.post(ERRANDS, body, MAX_ANSWER_BYTES)).map_err(|mut error| {
             // Whoever could not connect is told so. Otherwise the errand may be done and its answer lost.
-            let hint = "it may be done all the same: the same command again says whether it is";
-            error.hint.get_or_insert_with(|| hint.to_owned());
+            error.hint.get_or_insert_with(|| MAY_BE_DONE.to_owned());
             error
         });
         let no_door = "give the address of `[admin] listen` in the programme's file, not the public one";
@@ -186,7 +188,8 @@ impl Place {
             .map_err(|failure| if failure.hint.is_none() { failure.hint(no_door) } else { failure })?;
         serde_json::from_value(answer).map_err(|_| {
             let message = format!("`{}` does not answer as the operator's door of a programme", web.url());
-            Failure::new(Exit::ModelUnreachable, message).hint(no_door)
+            let hint = format!("{no_door}; if it is that one, {MAY_BE_DONE}");
+            Failure::new(Exit::ModelUnreachable, message).hint(hint)
         })
     }
 }
@@ -219,9 +222,11 @@ fn tell(done: Done, json: bool, ui: &Ui) -> Result {
             Ok(Exit::Ok)
         }
         Done::Granted(granted) => show::answer(&serde_json::json!({ "key": granted }), false, ui),
-        Done::Revoked(application) => {
+        Done::Revoked { application, keys } => {
             ui.status("Revoked", format_args!("the key of {}", one_line(&application, 40)));
-            ui.hint("a running gate refuses it when it is reloaded; `loadline stop KEY` stops it at once");
+            let stops = keys.iter().map(|key| format!("`loadline stop key:{}`", one_line(key, 40)));
+            let stops = stops.collect::<Vec<_>>().join(" and ");
+            ui.hint(format_args!("a running gate refuses it when it is reloaded; at once: {stops}"));
             Ok(Exit::Ok)
         }
         Done::Erased(application) => {

@@ -14,17 +14,20 @@ use loadline_gate::config::AdminConfig;
 use super::serve::json;
 use crate::authority::roots;
 use crate::door;
-use crate::failure::Result;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
 use crate::server::{Answer, Asked, Service};
 
 /// Where errands are taken.
 pub const ERRANDS: &str = "/errands";
 
 /// The key that a programme's operator comes with.
-pub fn key(admin: &AdminConfig) -> Result<Secret> {
+pub fn key(admin: &AdminConfig) -> Result<OperatorKey> {
     let hint =
         "`admin.key_env` of the programme names it: set it to a long random text, or leave out `[admin]`";
-    door::key(&admin.key_env, hint)
+    let key = door::key(&admin.key_env, hint)?;
+    OperatorKey::of(key.expose())
+        .ok_or_else(|| Failure::new(Exit::Usage, "the operator's key is blank").hint(hint))
 }
 
 /// The door.
@@ -35,8 +38,8 @@ pub struct Operator {
 
 impl Operator {
     /// A door to this desk, with this key.
-    pub fn new(desk: Arc<Mutex<Desk>>, key: &Secret) -> Self {
-        Self { desk, key: OperatorKey::new(key.expose()) }
+    pub fn new(desk: Arc<Mutex<Desk>>, key: OperatorKey) -> Self {
+        Self { desk, key }
     }
 
     fn done(&self, body: &[u8]) -> std::result::Result<errand::Done, Refusal> {

@@ -62,7 +62,7 @@ pub fn run(args: &Serve, ui: &Ui) -> Result {
     let mut openings =
         vec![Opening { listen, service: Arc::new(service), what: &what, chosen: server::LISTEN }];
     if let (Some(admin), Some(key)) = (&programme.admin, key) {
-        let service = Arc::new(Operator::new(desk, &key));
+        let service = Arc::new(Operator::new(desk, key));
         let (listen, chosen) = (admin.listen, "`[admin] listen` of the programme");
         openings.push(Opening { listen, service, what: "its operator's door", chosen });
     }

@@ -1,10 +1,11 @@
 """Checks an audit log from its page alone (docs/formats/audit.md): none of Loadline's code. Standard library only.
 
-usage: check_audit.py FOLDER [FORWARDED]
+usage: check_audit.py FOLDER [FORWARDED [BODIES]]
 FORWARDED has the ids of requests that were forwarded, one a line: each must have its intent.
+BODIES has bodies that reached an upstream, one a line: each must be the content of an intent, under a subject's key.
 Prints a JSON object on success; ends with a message and status 1 otherwise.
 """
-import base64, hashlib, json, os, re, sys
+import base64, hashlib, hmac, json, os, re, sys
 
 HEAD = re.compile(rb"([BRC]) ([0-9a-f]{8}) ([0-9a-f]{16}) ")
 
@@ -72,7 +73,7 @@ def main():
     folder = sys.argv[1]
     names = sorted(name for name in os.listdir(folder) if re.fullmatch(r"segment-\d{20}", name))
     tree, roots = Tree(), {}
-    settled, open_intents, requests, torn = set(), {}, set(), 0
+    settled, open_intents, requests, contents, torn = set(), {}, set(), set(), 0
     for number, name in enumerate(names):
         closed = number + 1 < len(names)
         counted, pending = None, []
@@ -100,6 +101,7 @@ def main():
                 if what == "intent":
                     open_intents[row_number] = row["request"]
                     requests.add(row["request"])
+                    contents.add((row["content"]["hmac"], row["content"]["bytes"]))
                 elif what in ("outcome", "unsettled"):
                     if row["intent"] in settled or row["intent"] not in open_intents:
                         fail(f"row {row_number} settles row {row['intent']}, which is not open")
@@ -120,9 +122,19 @@ def main():
             forwarded = set(file.read().split())
     if forwarded - requests:
         fail(f"{len(forwarded - requests)} requests were forwarded without an intent")
+    bodies = []
+    if len(sys.argv) > 3:
+        with open(os.path.join(folder, "subjects"), encoding="utf-8") as file:
+            keys = [bytes.fromhex(subject["key"]) for subject in json.load(file)["subjects"].values()]
+        with open(sys.argv[3], "rb") as file:
+            bodies = file.read().splitlines()
+        for body in bodies:
+            macs = {hmac.new(key, b"request\0" + body, hashlib.sha256).hexdigest() for key in keys}
+            if not any((mac, len(body)) in contents for mac in macs):
+                fail(f"a body reached an upstream without an intent: {body[:200]!r}")
     print(json.dumps({
         "rows": tree.size, "root": "sha256:" + tree.root().hex(), "segments": len(names), "intents": len(requests),
-        "open": len(open_intents), "forwarded": len(forwarded), "signed": int(size), "torn": torn,
+        "open": len(open_intents), "forwarded": len(forwarded), "bodies": len(bodies), "signed": int(size), "torn": torn,
     }))
 
 

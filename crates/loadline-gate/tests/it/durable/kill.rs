@@ -147,4 +147,15 @@ fn the_checker_finds_a_changed_byte() {
     std::fs::write(&list, "ffffffffffffffffffffffffffffffff\n").unwrap();
     let output = Command::new("python3").arg(&script).arg(&dir).arg(&list).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 requests were forwarded without an intent"));
+
+    // The body of every intent of these, and one that no intent has.
+    let (bodies, asked) = (folder.path().join("bodies"), intent(0, Keep::Digest).content);
+    std::fs::write(&list, "").unwrap();
+    for (rest, complaint) in [("", None), ("never asked\n", Some("without an intent: b'never asked'"))] {
+        std::fs::write(&bodies, [&asked[..], b"\n", rest.as_bytes()].concat()).unwrap();
+        let output = Command::new("python3").arg(&script).arg(&dir).args([&list, &bodies]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), complaint.is_none(), "{said}");
+        assert!(said.contains(complaint.unwrap_or_default()), "{said}");
+    }
 }
