@@ -103,8 +103,8 @@ fn a_served_programme_draws_grants_revokes_and_erases_and_says_the_same_as_its_f
 
     let (still, _) = both(&format!("access erase PLACE {id}"));
     assert!(still.code == 20 && still.stderr.contains("revoke it first"), "{}", still.text());
-    let (revoked, _) = both(&format!("access revoke PLACE {id}"));
-    assert!(revoked.ok().stderr.contains("Revoked the key of"));
+    let revoked = both(&format!("access revoke PLACE {id}")).0.ok();
+    assert!(revoked.stderr.contains("Revoked the key of"));
     let list = run(&sandbox, "gate key list keys.json").ok();
     assert!(list.stdout.contains("revoked"), "{}", list.text());
     // The words that stop it at once name the key as the gate knows it.
