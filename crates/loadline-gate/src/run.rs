@@ -157,6 +157,15 @@ pub fn read(path: &Path) -> Result<Config, StartError> {
 /// # Errors
 /// Everything that is wrong.
 pub fn check(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartError> {
+    let (config, loaded) = check_but_figures(path, outside)?;
+    match loaded.unfit.is_empty() {
+        true => Ok((config, loaded)),
+        false => Err(StartError::Config(Problems(loaded.unfit))),
+    }
+}
+
+/// The same, whatever is wrong with figures of watches: a watch must not keep a running gate from taking what revokes.
+fn check_but_figures(path: &Path, outside: &Outside) -> Result<(Config, Loaded), StartError> {
     let config = read(path)?;
     let keys = config.keys.path.clone();
     let read_keys = move |bytes: &[u8]| read_keys(bytes, &keys);
@@ -228,13 +237,16 @@ impl Running {
                 Some((bind(admin.listen)?, key))
             }
         };
-        let watcher = match loaded.watches.is_empty() {
-            true => None,
-            false => {
+        let cannot_watch = || io("cannot watch with what is kept in", &config.state);
+        let is_watched =
+            !loaded.watches.is_empty() || Watcher::is_needed(&config.state).map_err(cannot_watch())?;
+        let watcher = match is_watched {
+            false => None,
+            true => {
                 let notice = Arc::clone(&outside.notice);
                 let tell: Tell = Arc::new(move |what| notice(Notice::Trouble(what)));
                 let opened = Watcher::open(loaded.watches.clone(), &config.state, &outside.random, tell);
-                Some(opened.map_err(io("cannot watch with what is kept in", &config.state))?)
+                Some(opened.map_err(cannot_watch())?)
             }
         };
         let chain = Arc::new(Mutex::new(loaded.chain));
@@ -421,7 +433,7 @@ async fn reloaded(
 ) -> Result<String, String> {
     // A model that is loaded takes its time.
     let (path, outside) = (path.to_owned(), outside.clone());
-    let checked = tokio::task::spawn_blocking(move || check(&path, &outside)).await;
+    let checked = tokio::task::spawn_blocking(move || check_but_figures(&path, &outside)).await;
     let (config, loaded) = checked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let log = Arc::clone(audit);
     let subjects = loaded.subjects();
@@ -441,6 +453,9 @@ async fn reloaded(
         let observed = (witnesses, traces, tls.is_some());
         (name, listen, state, admin, limits, audit, authority.standing, authority.every, observed)
     };
+    for problem in &loaded.unfit {
+        done.push_str(&format!("; a watch does not fit, and rests: {problem}"));
+    }
     let watched = gate.watcher().map_or(loaded.watches.is_empty(), |watcher| watcher.has(&loaded.watches));
     if same(&config) != same(running) || !watched {
         done.push_str(

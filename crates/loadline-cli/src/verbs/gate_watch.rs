@@ -149,6 +149,7 @@ fn show(args: &Show, ui: &Ui) -> Result {
     for row in answer["watched"].as_array().into_iter().flatten() {
         let state = match (row["suspended"].as_bool(), row["raised_at"].as_u64()) {
             (Some(true), _) => Cell::left("drifted, suspended").styled(ui::BAD),
+            _ if row["rests"] == true => Cell::left("rests").styled(ui::WARN),
             (_, Some(at)) => Cell::left(format!("drifted, after {at}")).styled(ui::WARN),
             _ => Cell::left("no alarm"),
         };
@@ -167,6 +168,12 @@ fn show(args: &Show, ui: &Ui) -> Result {
     }
     table.write(&mut out, 0)?;
     out.finish()?;
+    for gone in answer["suspended_by_watches_gone"].as_array().into_iter().flatten() {
+        let (watch, model) = (text(&gone["watch"]), text(&gone["model"]));
+        ui.warning(format_args!(
+            "`{model}` is suspended by watch `{watch}`, which is not there any more: `loadline gate watch clear` ends it"
+        ));
+    }
     if let Some(dropped) = answer["dropped"].as_u64().filter(|dropped| *dropped > 0) {
         ui.warning(format_args!("{dropped} answers were to be scored and were not: too many waited"));
     }

@@ -51,6 +51,8 @@ pub struct Loaded {
     pub guards: Vec<Arc<Guard>>,
     /// What is watched.
     pub watches: Vec<Arc<Watch>>,
+    /// What is wrong with licensed figures of watches, which are not among [`Self::watches`] then.
+    pub unfit: Vec<Problem>,
     /// What the operator should know, though nothing is wrong with it.
     pub warnings: Vec<String>,
     /// The callers' door, where it speaks TLS.
@@ -102,7 +104,8 @@ impl Noted {
 /// Loads everything that a configuration names, and says all at once what is wrong with any of it.
 ///
 /// # Errors
-/// Each file that is missing, cannot be read or does not verify, at the place where it is named.
+/// Each file that is missing, cannot be read or does not verify, at the place where it is named. Figures of watches alone
+/// are no error: they are in [`Loaded::unfit`].
 pub fn load(
     config: &Config,
     read_keys: &ReadKeys,
@@ -129,8 +132,12 @@ pub fn load(
             models.insert(Arc::clone(&served.name), Arc::new(served));
         }
     }
-    let watches = config.watches.iter().filter_map(|watch| watched(watch, &all_guards, &models, &mut noted));
+    let mut unfit = Noted::default();
+    let watches = config.watches.iter().filter_map(|watch| watched(watch, &all_guards, &models, &mut unfit));
     let watches: Vec<_> = watches.map(Arc::new).collect();
+    if !noted.0.is_empty() {
+        noted.0.append(&mut unfit.0);
+    }
     noted.0.sort_by_key(|problem| problem.place);
     match chain {
         Some(chain) if noted.0.is_empty() => {
@@ -146,7 +153,7 @@ pub fn load(
                 default_output_tokens: config.limits.default_output_tokens,
                 config: config.digest,
             };
-            Ok(Loaded { chain, guards: all_guards, watches, warnings, door, snapshot })
+            Ok(Loaded { chain, guards: all_guards, watches, unfit: unfit.0, warnings, door, snapshot })
         }
         _ => Err(Problems(noted.0)),
     }

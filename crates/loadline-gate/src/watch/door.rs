@@ -31,8 +31,8 @@ struct Clear {
 }
 
 impl Watcher {
-    /// Every figure with its interval, and every alarm.
-    pub fn report(&self) -> Value {
+    /// Every figure with its interval, and every alarm; and what watches that are not there any more suspended.
+    pub fn report(&self, gate: &Gate) -> Value {
         let tracks = self.tracks();
         let mut rows = Vec::new();
         for watch in &self.watches {
@@ -51,11 +51,14 @@ impl Watcher {
                     "source": watch.figure.source.to_string(), "licensed": licensed(watch),
                     "alpha": watch.alpha, "ln_e": track.alarm.ln_e_value(),
                     "raised_at": track.alarm.raised_at(), "on_alarm": watch.on_alarm.name(),
-                    "suspended": track.suspended,
+                    "suspended": track.suspended, "rests": watch.rests(gate, model),
                 }));
             }
         }
-        json!({ "watched": rows, "dropped": self.dropped.load(Ordering::Relaxed) })
+        let gone = self.gone();
+        let gone = gone.iter().filter(|track| track.suspended);
+        let gone: Vec<_> = gone.map(|track| json!({ "watch": track.watch, "model": track.model })).collect();
+        json!({ "watched": rows, "suspended_by_watches_gone": gone, "dropped": self.dropped.load(Ordering::Relaxed) })
     }
 }
 
@@ -76,7 +79,7 @@ pub(crate) async fn answer(gate: &Gate, method: &Method, body: &[u8]) -> (Status
         );
     };
     if *method == Method::GET {
-        return (StatusCode::OK, watcher.report());
+        return (StatusCode::OK, watcher.report(gate));
     }
     let Ok(Clear { watch, model }) = serde_json::from_slice(body) else {
         return said(StatusCode::BAD_REQUEST, "no alarm is named", "`{\"watch\":\"…\",\"model\":\"…\"}`");

@@ -7,9 +7,10 @@
 pub mod door;
 mod figure;
 mod probe;
+mod state;
 mod tap;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -18,9 +19,8 @@ use std::time::Duration;
 
 use loadline_core::Digest;
 use loadline_policy::Named as _;
-use loadline_stats::drift::{BETS, DriftAlarm};
+use loadline_stats::drift::DriftAlarm;
 use loadline_suites::{Form, Seed, Selection};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::audit::Random;
@@ -31,12 +31,13 @@ use crate::guard::Guard;
 use crate::ledger::{Event, RequestId};
 
 pub use figure::{Figure, LicensedTest, Source};
+pub use state::STATE_FORMAT;
 pub(crate) use tap::Tap;
 
-/// `format` of what is kept.
-pub const STATE_FORMAT: &str = "loadline-watch/1";
-/// The largest state that is read.
-const MAX_STATE_BYTES: usize = 16 << 20;
+use state::{KeptTrack, Track, Tracks, wrong};
+
+/// So many questions in a row without an answer are told.
+const SILENT: u64 = 10;
 /// Answers that wait to be scored; more are dropped, and counted.
 const WAITING: usize = 256;
 /// Most tokens of an answer to a question whose watch has a figure of the operator's own and says nothing else.
@@ -144,6 +145,12 @@ impl Watch {
         })
     }
 
+    /// Whether its figure is of another licence than the one that a model is served under now.
+    fn rests(&self, gate: &Gate, model: &str) -> bool {
+        let Some(test) = self.figure.source.licensed() else { return false };
+        gate.snapshot().models.get(model).is_some_and(|served| served.license.decision != test.decision)
+    }
+
     /// Whether another one watches the same in the same way, and says the same of it.
     fn is_as(&self, other: &Self) -> bool {
         let often = |what: &What| match what {
@@ -171,46 +178,6 @@ fn levels(selection: &Selection) -> String {
     levels.join(", ")
 }
 
-/// What is known of one watch and one model.
-#[derive(Clone, Debug)]
-pub(crate) struct Track {
-    digest: Digest,
-    alarm: DriftAlarm,
-    right: u64,
-    scored: u64,
-    /// Answers that could not be scored.
-    unscored: u64,
-    /// Questions that were asked: none comes again.
-    asked: u64,
-    suspended: bool,
-}
-
-/// The same, as it is kept. The e-process is kept bit by bit.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeptTrack {
-    watch: String,
-    model: String,
-    digest: Digest,
-    right: u64,
-    scored: u64,
-    unscored: u64,
-    asked: u64,
-    alarm_n: u64,
-    alarm_worth: [String; BETS],
-    alarm_raised_at: Option<u64>,
-    suspended: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    format: String,
-    tracks: Vec<KeptTrack>,
-}
-
-type Tracks = BTreeMap<(Arc<str>, Arc<str>), Track>;
-
 /// What the operator is told when an alarm is raised.
 pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -222,50 +189,14 @@ pub struct Watcher {
     /// Which requests are looked at follows from this and nothing that a caller has.
     key: [u8; 32],
     tracks: Mutex<Tracks>,
+    /// What is kept of watches that the configuration does not have.
+    gone: Mutex<Vec<KeptTrack>>,
     /// Held while what is kept is replaced, so that an older state never replaces a newer one.
     keeping: tokio::sync::Mutex<()>,
     samples: mpsc::Sender<Box<Tap>>,
     waiting: Mutex<Option<mpsc::Receiver<Box<Tap>>>>,
     dropped: AtomicU64,
     tell: Tell,
-}
-
-fn wrong(path: &Path, why: impl std::fmt::Display) -> io::Error {
-    let shown = path.display();
-    io::Error::other(format!("`{shown}` is damaged: {why}; it says which models are suspended here"))
-}
-
-fn tracks_of(kept: &[KeptTrack], watches: &[Arc<Watch>], path: &Path) -> io::Result<Tracks> {
-    let mut tracks = Tracks::new();
-    for watch in watches {
-        for model in &watch.models {
-            let old = kept.iter().find(|track| *track.watch == *watch.name && *track.model == **model);
-            let fresh =
-                || DriftAlarm::new(watch.figure.least, watch.alpha).map_err(|error| wrong(path, error));
-            let mut track = Track {
-                digest: watch.digest,
-                alarm: fresh()?,
-                right: 0,
-                scored: 0,
-                unscored: 0,
-                asked: old.map_or(0, |old| old.asked),
-                // Another definition does not lift what the old one did.
-                suspended: old.is_some_and(|old| old.suspended),
-            };
-            if let Some(old) = old.filter(|old| old.digest == watch.digest) {
-                let mut worth = [0.0; BETS];
-                for (worth, bits) in worth.iter_mut().zip(&old.alarm_worth) {
-                    *worth =
-                        f64::from_bits(u64::from_str_radix(bits, 16).map_err(|error| wrong(path, error))?);
-                }
-                let alarm = fresh()?.resumed(old.alarm_n, worth, old.alarm_raised_at);
-                track.alarm = alarm.map_err(|error| wrong(path, error))?;
-                (track.right, track.scored, track.unscored) = (old.right, old.scored, old.unscored);
-            }
-            tracks.insert((Arc::clone(&watch.name), Arc::clone(model)), track);
-        }
-    }
-    Ok(tracks)
 }
 
 impl Watcher {
@@ -280,17 +211,9 @@ impl Watcher {
         tell: Tell,
     ) -> io::Result<Arc<Self>> {
         let path = folder.join("watch.json");
-        let kept = match disk::read(&path, MAX_STATE_BYTES)? {
-            Some(bytes) => {
-                let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| wrong(&path, error))?;
-                if kept.format != STATE_FORMAT {
-                    return Err(wrong(&path, format!("its format is not `{STATE_FORMAT}`")));
-                }
-                kept.tracks
-            }
-            None => Vec::new(),
-        };
-        let tracks = tracks_of(&kept, &watches, &path)?;
+        let kept = state::read(folder)?;
+        let tracks = state::tracks_of(&kept, &watches, &path)?;
+        let gone = state::gone(kept, &tracks);
         let seed_path = folder.join("watch.seed");
         let seed = match disk::read(&seed_path, 64)? {
             Some(bytes) => bytes.try_into().map_err(|_| wrong(&seed_path, "it has not 32 bytes"))?,
@@ -310,6 +233,7 @@ impl Watcher {
             seed: Seed::from_bytes(seed),
             key,
             tracks: Mutex::new(tracks),
+            gone: Mutex::new(gone),
             keeping: tokio::sync::Mutex::default(),
             samples,
             waiting: Mutex::new(Some(waiting)),
@@ -318,8 +242,21 @@ impl Watcher {
         }))
     }
 
+    /// Whether a folder keeps something that counts without a watch: a model that is suspended.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    pub fn is_needed(folder: &Path) -> io::Result<bool> {
+        Ok(state::read(folder)?.iter().any(|track| track.suspended))
+    }
+
     fn tracks(&self) -> MutexGuard<'_, Tracks> {
         self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never taken before [`Self::tracks`].
+    fn gone(&self) -> MutexGuard<'_, Vec<KeptTrack>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether these are the watches that it has.
@@ -331,8 +268,11 @@ impl Watcher {
     /// The models that are suspended here.
     pub fn suspended(&self) -> BTreeSet<Arc<str>> {
         let tracks = self.tracks();
-        let suspended = tracks.iter().filter(|(_, track)| track.suspended);
-        suspended.map(|((_, model), _)| Arc::clone(model)).collect()
+        let here =
+            tracks.iter().filter(|(_, track)| track.suspended).map(|((_, model), _)| Arc::clone(model));
+        let gone = self.gone();
+        here.chain(gone.iter().filter(|track| track.suspended).map(|track| track.model.as_str().into()))
+            .collect()
     }
 
     /// How many alarms are raised.
@@ -380,15 +320,19 @@ impl Watcher {
         right: Option<bool>,
     ) {
         let name = (Arc::clone(&watch.name), Arc::clone(model));
+        let mut is_silent = false;
         let raised = {
             let mut tracks = self.tracks();
             let Some(track) = tracks.get_mut(&name) else { return };
             match right {
                 None => {
                     track.unscored += 1;
+                    track.silent += 1;
+                    is_silent = track.silent == SILENT;
                     None
                 }
                 Some(right) => {
+                    track.silent = 0;
                     track.scored += 1;
                     track.right += u64::from(right);
                     let was_raised = track.alarm.raised_at().is_some();
@@ -417,6 +361,12 @@ impl Watcher {
                 "`{model}` has drifted: watch `{watch_name}` finds it below {least} ({source}) after {scored} scores{then}"
             ));
         }
+        if is_silent {
+            (self.tell)(format!(
+                "watch `{}` got no answer from `{model}` {SILENT} times in a row: without answers there is no alarm either",
+                watch.name
+            ));
+        }
         if let Err(error) = kept {
             (self.tell)(format!("what is watched cannot be kept: {error}"));
         }
@@ -425,29 +375,14 @@ impl Watcher {
     /// Puts what is known on the disk.
     async fn keep(&self) -> io::Result<()> {
         let _keeping = self.keeping.lock().await;
-        let kept = self.kept();
+        let kept = {
+            let tracks = self.tracks();
+            state::kept(&tracks, &self.gone())
+        };
         let bytes = serde_json::to_vec_pretty(&kept).map_err(io::Error::other)?;
         let path = self.path.clone();
         let written = tokio::task::spawn_blocking(move || disk::replace(&path, &bytes)).await;
         written.map_err(io::Error::other)?
-    }
-
-    fn kept(&self) -> Kept {
-        let tracks = self.tracks();
-        let tracks = tracks.iter().map(|((watch, model), track)| KeptTrack {
-            watch: watch.to_string(),
-            model: model.to_string(),
-            digest: track.digest,
-            right: track.right,
-            scored: track.scored,
-            unscored: track.unscored,
-            asked: track.asked,
-            alarm_n: track.alarm.n(),
-            alarm_worth: track.alarm.worth().map(|worth| format!("{:016x}", worth.to_bits())),
-            alarm_raised_at: track.alarm.raised_at(),
-            suspended: track.suspended,
-        });
-        Kept { format: STATE_FORMAT.to_owned(), tracks: tracks.collect() }
     }
 
     /// Ends an alarm and what it suspended; the watch begins anew. False when there is no such watch of this model.
@@ -456,24 +391,44 @@ impl Watcher {
     /// When that cannot be kept: the model stays suspended.
     pub async fn clear(&self, gate: &Gate, watch: &str, model: &str) -> io::Result<bool> {
         let name = (Arc::from(watch), Arc::from(model));
-        let before = {
-            let mut tracks = self.tracks();
-            let Some(track) = tracks.get_mut(&name) else { return Ok(false) };
+        let before = self.tracks().get_mut(&name).map(|track| {
             let before = track.clone();
             if let Ok(alarm) = DriftAlarm::new(track.alarm.least(), track.alarm.alpha()) {
                 *track =
                     Track { alarm, right: 0, scored: 0, unscored: 0, suspended: false, ..before.clone() };
             }
             before
-        };
+        });
+        let Some(before) = before else { return self.clear_gone(gate, name).await };
         if let Err(error) = self.keep().await {
             self.tracks().insert(name, before);
             return Err(error);
         }
-        gate.suspend(|| self.suspended()).await;
-        let event = Event::DriftCleared { watch: name.0, model: name.1 };
-        drop(gate.base.audit.event(event));
+        self.cleared(gate, name).await;
         Ok(true)
+    }
+
+    /// The same for a watch that the configuration does not have any more.
+    async fn clear_gone(&self, gate: &Gate, name: (Arc<str>, Arc<str>)) -> io::Result<bool> {
+        let set = |to: bool| {
+            let mut gone = self.gone();
+            let track = gone.iter_mut().find(|track| *track.watch == *name.0 && *track.model == *name.1);
+            track.is_some_and(|track| std::mem::replace(&mut track.suspended, to))
+        };
+        if !set(false) {
+            return Ok(false);
+        }
+        if let Err(error) = self.keep().await {
+            set(true);
+            return Err(error);
+        }
+        self.cleared(gate, name).await;
+        Ok(true)
+    }
+
+    async fn cleared(&self, gate: &Gate, (watch, model): (Arc<str>, Arc<str>)) {
+        gate.suspend(|| self.suspended()).await;
+        drop(gate.base.audit.event(Event::DriftCleared { watch, model }));
     }
 }
 

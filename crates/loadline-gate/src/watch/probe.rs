@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use loadline_core::model::{Generate, Prompt, Role};
 use loadline_core::{Digest, ModelOutput, Request, Sample};
-use loadline_suites::Selection;
+use loadline_suites::{Seed, Selection};
 use serde_json::{Value, json};
 
 use super::{ASKER, Watch, Watcher, What};
@@ -34,6 +34,9 @@ impl Watcher {
         let Ok(own) = Own::probe(gate, model) else { return };
         let snapshot = gate.snapshot();
         let Some(served) = snapshot.models.get(model) else { return };
+        if self.rests(gate, watch, model) {
+            return;
+        }
         let number = {
             let mut tracks = self.tracks();
             let name = (Arc::clone(&watch.name), Arc::clone(model));
@@ -46,41 +49,62 @@ impl Watcher {
             (self.tell)(format!("what is watched cannot be kept: {error}"));
             return;
         }
-        let sample = self.question(watch, selection, number);
+        let sample = question(&self.seed, (&watch.name, model), selection, number);
         let max_tokens = max_tokens.unwrap_or_else(|| own_limit(&sample));
         let request = gate.next_request();
         let answer = ask(gate, served, &sample, request, max_tokens, own).await;
-        let right = answer.map(|completion| {
+        // As in an exam: an answer that cannot be scored is wrong. That no score has the metric says nothing of the answer.
+        let right = answer.and_then(|completion| {
             let output = ModelOutput { completion, ..ModelOutput::default() };
             let scores = selection.score(&sample, &output);
-            let counted = scores.iter().find(|score| score.metric == *metric);
-            counted.and_then(|score| score.value.number()).is_some_and(|number| number >= 1.0)
+            let counted = scores.iter().find(|score| score.metric == *metric)?;
+            Some(counted.value.number().is_some_and(|number| number >= 1.0))
         });
-        self.record(gate, watch, model, request, right).await;
+        // Another model may have taken the name meanwhile.
+        if !self.rests(gate, watch, model) {
+            self.record(gate, watch, model, request, right).await;
+        }
     }
 
-    /// The question of this number. Its level and its place are drawn from the secret seed: so every question is as hard
-    /// as the test is on average, whatever came before, and that is what bounds the chance of a false alarm. Levels and
-    /// twins that came in turn would be hard and easy in turn. No other watch has the same questions.
-    fn question(&self, watch: &Watch, selection: &Selection, number: u64) -> Sample {
-        let (levels, asked) = (selection.levels(), selection.name());
-        let parts =
-            [&self.seed.as_bytes()[..], watch.name.as_bytes(), asked.as_bytes(), &number.to_be_bytes()];
-        let drawn = Digest::of_parts("loadline-watch-question/1", &parts).0;
-        let word = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&drawn[at..at + 8]);
-            u64::from_be_bytes(bytes)
-        };
-        // The remainder is below the number of levels, of which there is one at least.
-        let level = levels[(word(0) % levels.len() as u64) as usize];
-        selection.suite().sample(&self.seed, selection.form(), level, word(8))
+    /// Whether the figure of a watch is of another licence than the one that the model is served under now. Then nothing
+    /// is asked until the gate's next start, and the operator is told once.
+    fn rests(&self, gate: &Gate, watch: &Watch, model: &Arc<str>) -> bool {
+        let rests = watch.rests(gate, model);
+        let mut tracks = self.tracks();
+        let Some(track) = tracks.get_mut(&(Arc::clone(&watch.name), Arc::clone(model))) else { return rests };
+        if rests && !std::mem::replace(&mut track.rests, true) {
+            (self.tell)(format!(
+                "watch `{}` rests: `{model}` is served under another decision than its figure is of; give it the files of that \
+                 decision and start the gate again",
+                watch.name
+            ));
+        }
+        track.rests = rests;
+        rests
     }
 
     /// The watch of this name.
     pub fn watch(&self, name: &str) -> Option<&Arc<Watch>> {
         self.watches.iter().find(|watch| *watch.name == *name)
     }
+}
+
+/// The question of this number, for a watch and a model. Its level and its place are drawn from the secret seed: so every
+/// question is as hard as the test is on average, whatever came before, and that is what bounds the chance of a false
+/// alarm. Levels and twins that came in turn would be hard and easy in turn. No other watch, and no other model, has the
+/// same questions.
+fn question(seed: &Seed, (watch, model): (&str, &str), selection: &Selection, number: u64) -> Sample {
+    let (levels, asked, number) = (selection.levels(), selection.name(), number.to_be_bytes());
+    let parts = [&seed.as_bytes()[..], watch.as_bytes(), model.as_bytes(), asked.as_bytes(), &number];
+    let drawn = Digest::of_parts("loadline-watch-question/1", &parts).0;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&drawn[at..at + 8]);
+        u64::from_be_bytes(bytes)
+    };
+    // The remainder is below the number of levels, of which there is one at least.
+    let level = levels[(word(0) % levels.len() as u64) as usize];
+    selection.suite().sample(seed, selection.form(), level, word(8))
 }
 
 /// Most tokens of an answer, as the suite says it: so an exam asked.
@@ -126,9 +150,9 @@ async fn ask(
 ) -> Option<String> {
     let upstream = served.upstreams.first()?;
     let body = body(served, sample, upstream.api, max_tokens)?;
-    let (route, path, at) = match upstream.api {
-        Api::OpenAi => ("/v1/chat/completions", "/chat/completions", "/choices/0/message/content"),
-        Api::Anthropic => ("/v1/messages", "/messages", "/content/0/text"),
+    let (route, path) = match upstream.api {
+        Api::OpenAi => ("/v1/chat/completions", "/chat/completions"),
+        Api::Anthropic => ("/v1/messages", "/messages"),
     };
     let now = gate.now();
     let input = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
@@ -201,6 +225,92 @@ async fn ask(
     let delivered_bytes = answer.map_or(0, |answer| answer.len() as u64);
     let at_ms = gate.now().wall_ms;
     gate.base.audit.outcome(recorded, Outcome { at_ms, status, ending, used, delivered_bytes });
-    let answer: Value = serde_json::from_slice(answer?).ok()?;
-    answer.pointer(at)?.as_str().map(str::to_owned)
+    said(upstream.api, &serde_json::from_slice(answer?).ok()?)
+}
+
+/// What a model says in an answer, as an exam reads it: all its text, or in the place of none its refusal. A model that
+/// says nothing has answered. None when it is no answer of the protocol.
+fn said(api: Api, answer: &Value) -> Option<String> {
+    let parts = |parts: &[Value]| parts.iter().filter_map(|part| part["text"].as_str()).collect::<String>();
+    match api {
+        Api::Anthropic => Some(parts(answer["content"].as_array()?)),
+        Api::OpenAi => {
+            let message = answer.pointer("/choices/0/message")?.as_object()?;
+            let text = match message.get("content") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Array(list)) => parts(list),
+                _ => String::new(),
+            };
+            let refusal = message.get("refusal").and_then(Value::as_str).unwrap_or_default();
+            Some(if text.is_empty() { refusal.to_owned() } else { text })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn selection(levels: &[u32]) -> Selection {
+        let suite = loadline_suites::find("arithmetic").unwrap();
+        Selection::new(suite, loadline_suites::Form::Generate, levels.to_vec()).unwrap()
+    }
+
+    fn text(sample: &Sample) -> String {
+        match &sample.input {
+            Request::Generate(Generate { prompt: Prompt::Text(text), .. }) => text.clone(),
+            Request::Generate(Generate { prompt: Prompt::Chat(turns), .. }) => {
+                turns.last().unwrap().content.clone()
+            }
+            _ => panic!("no question"),
+        }
+    }
+
+    /// The bound on false alarms rests on this: questions are drawn, not taken in turn.
+    #[test]
+    fn level_and_place_of_a_question_are_drawn_for_each_watch_and_model() {
+        let (seed, both) = (Seed::from_bytes([7; 32]), selection(&[1, 3]));
+        let asked = |of: (&str, &str)| -> Vec<_> {
+            (0..200).map(|number| text(&question(&seed, of, &both, number))).collect()
+        };
+        let mine = asked(("sums", "m"));
+        assert_eq!(mine, asked(("sums", "m")));
+        assert_eq!(mine.iter().collect::<BTreeSet<_>>().len(), 200, "none comes twice");
+        for other in [asked(("sums", "c")), asked(("other", "m"))] {
+            assert!(mine.iter().all(|prompt| !other.contains(prompt)));
+        }
+        // Level 3 has brackets, level 1 has none. Six standard deviations of 200 coins are 42.
+        let hard: Vec<_> = mine.iter().map(|prompt| prompt.contains('(')).collect();
+        let many = hard.iter().filter(|hard| **hard).count();
+        let changes = hard.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!((58..=142).contains(&many) && (58..=142).contains(&changes), "{many}, {changes} changes");
+    }
+
+    #[test]
+    fn what_a_model_says_is_read_as_an_exam_reads_it() {
+        let openai = |message: Value| said(Api::OpenAi, &json!({ "choices": [{ "message": message }] }));
+        let anthropic = |content: Value| said(Api::Anthropic, &json!({ "content": content }));
+        for (said, expected) in [
+            (openai(json!({ "content": "4" })), Some("4")),
+            (
+                openai(
+                    json!({ "content": [{ "type": "text", "text": "4" }, { "type": "text", "text": "2" }] }),
+                ),
+                Some("42"),
+            ),
+            (openai(json!({ "content": null, "refusal": "no" })), Some("no")),
+            (openai(json!({ "content": null })), Some("")),
+            (said(Api::OpenAi, &json!({ "error": "none" })), None),
+            (
+                anthropic(json!([{ "type": "thinking", "thinking": "hm" }, { "type": "text", "text": "4" }])),
+                Some("4"),
+            ),
+            (anthropic(json!([])), Some("")),
+            (said(Api::Anthropic, &json!({ "choices": [] })), None),
+        ] {
+            assert_eq!(said.as_deref(), expected);
+        }
+    }
 }

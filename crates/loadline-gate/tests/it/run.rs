@@ -6,7 +6,7 @@ use std::time::Duration;
 use loadline_core::Instant;
 use loadline_gate::clock::{Clock as _, SystemClock};
 use loadline_gate::post::Nowhere;
-use loadline_gate::run::{Notice, Outside, Running};
+use loadline_gate::run::{Notice, Outside, Running, StartError, check};
 use loadline_gate::upstream::{Plain, resident};
 use loadline_policy::policy::Stage;
 use loadline_testkit::authority::{TestAuthority, open_marks};
@@ -62,7 +62,7 @@ fn a_task_that_panics_where_it_is_decided_ends_the_gate() {
 }
 
 #[test]
-fn a_reload_holds_licences_and_the_figures_of_watches_together() {
+fn a_watch_rests_when_its_figure_is_of_another_licence_and_keeps_no_reload_from_revoking() {
     let policy = policy();
     let (before, after) = (decision(&policy, 199), decision(&policy, 198));
     let authority = TestAuthority::new(now()).deciding(&before);
@@ -71,7 +71,7 @@ fn a_reload_holds_licences_and_the_figures_of_watches_together() {
     write("decision.json", text(&before).as_bytes());
     write("policy.json", text(&policy).as_bytes());
     let (say, heard) = std::sync::mpsc::channel();
-    let outside = outside(move |notice| drop(say.send(notice)));
+    let (quiet, outside) = (outside(|_| {}), outside(move |notice| drop(say.send(notice))));
     let running = Running::open(&folder.path().join("gate.toml"), outside).unwrap();
     let ((end, ending), (again, reload)) = (watch::channel(false), watch::channel(0));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -90,8 +90,16 @@ fn a_reload_holds_licences_and_the_figures_of_watches_together() {
     // The licence is renewed, and the watch has the decision of the one before.
     let renewed = TestAuthority::new(now()).deciding(&after);
     write("license.json", &renewed.license("m", Stage::General, Some(open_marks())));
-    let why = reload().unwrap_err();
-    assert!(why.contains("`watch.licensed.decision`") && why.contains("was issued on decision"), "{why}");
+    let done = reload().unwrap();
+    assert!(
+        done.contains("a watch does not fit, and rests: line ") && done.contains("was issued on decision"),
+        "{done}"
+    );
+    // At a start nothing is served before it is mended.
+    let StartError::Config(problems) = check(&folder.path().join("gate.toml"), &quiet).unwrap_err() else {
+        panic!("another error")
+    };
+    assert!(problems.to_string().contains("`watch.licensed.decision`"), "{problems}");
     // With its own decision it is taken; what runs is held against the older one until the next start, and that is said.
     write("decision.json", text(&after).as_bytes());
     let done = reload().unwrap();

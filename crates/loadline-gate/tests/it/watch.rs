@@ -72,7 +72,7 @@ pub fn watched_with(make: Make) -> Watched {
 
 impl Watched {
     pub fn row(&self) -> Value {
-        self.watcher.report()["watched"][0].clone()
+        self.watcher.report(&self.rig.gate)["watched"][0].clone()
     }
 
     pub fn probe(&self, times: usize) {
@@ -121,7 +121,7 @@ fn a_model_that_becomes_worse_is_suspended_until_the_operator_clears_it() {
     assert_eq!(rig.chat(ASK).code(), "drift_alarm");
     let again = open(rig, &watched.told).unwrap();
     assert_eq!(again.suspended().len(), 1);
-    assert_eq!(again.report()["watched"], watched.watcher.report()["watched"]);
+    assert_eq!(again.report(&rig.gate)["watched"], watched.watcher.report(&rig.gate)["watched"]);
 
     assert!(!rig.runtime.block_on(watched.watcher.clear(&rig.gate, "sums", "c")).unwrap());
     assert!(rig.runtime.block_on(watched.watcher.clear(&rig.gate, "sums", "m")).unwrap());
@@ -159,7 +159,7 @@ fn a_probe_is_written_down_before_it_is_asked_and_none_comes_again() {
 
 #[test]
 fn an_answer_that_does_not_come_is_unscored() {
-    let faults = [Some(Fault::Server), Some(Fault::CutBody), Some(Fault::NullContent)];
+    let faults = [Some(Fault::Server), Some(Fault::CutBody), Some(Fault::Server)];
     let watched = watched_at(PROBE, FakeEndpoint::builder().answer(|_| "no".to_owned()).script(faults));
     watched.probe(3);
     let figures = || {
@@ -174,6 +174,54 @@ fn an_answer_that_does_not_come_is_unscored() {
     watched.rig.audit.fail(true);
     watched.probe(1);
     assert_eq!((figures(), watched.rig.endpoint.seen().len()), ((Some(3), Some(1)), 4));
+}
+
+/// A model that says nothing has answered, and is wrong; where none answers there is no alarm, and that is told once.
+#[test]
+fn an_empty_answer_is_wrong_and_silence_is_told() {
+    let watched = watched_at(PROBE, FakeEndpoint::builder().fault(|_| Some(Fault::NullContent)));
+    watched.probe(2);
+    assert_eq!(
+        (watched.row()["unscored"].as_u64(), watched.row()["estimate"]["point"].as_f64()),
+        (Some(0), Some(0.0))
+    );
+
+    let silent = watched_at(PROBE, FakeEndpoint::builder().fault(|_| Some(Fault::Server)));
+    silent.probe(9);
+    assert_eq!(silent.told.lock().unwrap().len(), 0);
+    silent.probe(12);
+    let told = silent.told.lock().unwrap().clone();
+    assert!(
+        told.len() == 1 && told[0].contains("watch `sums` got no answer from `m` 10 times in a row"),
+        "{told:?}"
+    );
+}
+
+/// A watch that was renamed or taken out lifts nothing, and its questions do not come again.
+#[test]
+fn what_a_watch_suspended_stays_suspended_without_it() {
+    let watched = watched(PROBE, |_| "no".to_owned());
+    watched.probe(30);
+    let state = std::fs::read(watched.rig.folder.path().join("watch.json")).unwrap();
+    for tables in [PROBE.replace("\"sums\"", "\"others\""), String::new()] {
+        let rig = Rig::make(Make { tables, ..Make::default() });
+        let path = rig.folder.path().join("watch.json");
+        std::fs::write(&path, &state).unwrap();
+        assert!(Watcher::is_needed(rig.folder.path()).unwrap());
+        let watcher = open(&rig, &Arc::default()).unwrap();
+        rig.runtime.block_on(rig.gate.watch(Arc::clone(&watcher)));
+        assert_eq!(rig.chat(ASK).code(), "drift_alarm");
+        let gone = serde_json::json!([{ "watch": "sums", "model": "m" }]);
+        assert_eq!(watcher.report(&rig.gate)["suspended_by_watches_gone"], gone);
+        assert!(!rig.runtime.block_on(watcher.clear(&rig.gate, "sums", "c")).unwrap());
+        assert!(rig.runtime.block_on(watcher.clear(&rig.gate, "sums", "m")).unwrap());
+        assert_eq!(rig.chat(ASK).status, 200);
+        assert!(!Watcher::is_needed(rig.folder.path()).unwrap());
+        let kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let tracks = kept["tracks"].as_array().unwrap();
+        let old = tracks.iter().find(|track| track["watch"] == "sums").unwrap();
+        assert!(old["asked"].as_u64() >= Some(5) && old["suspended"] == false, "{old}");
+    }
 }
 
 fn stop(rig: &Rig, target: &StopTarget) {
@@ -388,7 +436,7 @@ fn the_golden_state_is_read() {
     assert_eq!(watcher.suspended().iter().map(|name| &**name).collect::<Vec<_>>(), ["m"]);
     rig.runtime.block_on(rig.gate.watch(Arc::clone(&watcher)));
     assert_eq!(rig.chat(ASK).code(), "drift_alarm");
-    assert_eq!(watcher.report()["watched"][0]["estimate"], Value::Null);
+    assert_eq!(watcher.report(&rig.gate)["watched"][0]["estimate"], Value::Null);
 }
 
 #[test]

@@ -169,6 +169,30 @@ fn a_licensed_figure_raises_the_alarm_and_says_where_it_is_from() {
     assert_eq!(watched.row()["right"], at_most(512));
 }
 
+/// A model whose licence was replaced since the start is held against no figure of the one before.
+#[test]
+fn a_licensed_watch_rests_while_another_licence_is_served() {
+    let policy = policy();
+    let make = |sums| {
+        let decision = decision(&policy, sums);
+        let files = vec![("decision.json", text(&decision)), ("policy.json", text(&policy))];
+        watched_with(Make { tables: SUMS.to_owned(), files, decision: Some(decision), ..Make::default() })
+    };
+    let (before, after) = (make(199), make(198));
+    let rows = || before.watcher.report(&after.rig.gate)["watched"][0].clone();
+    let watch = before.watcher.watch("sums").unwrap();
+    for _ in 0..3 {
+        after.rig.runtime.block_on(before.watcher.probe(&after.rig.gate, watch, &"m".into()));
+    }
+    assert!(after.rig.endpoint.seen().is_empty() && rows()["rests"] == true && rows()["unscored"] == 0);
+    let told = before.told.lock().unwrap().clone();
+    assert!(
+        told.len() == 1 && told[0].contains("watch `sums` rests: `m` is served under another"),
+        "{told:?}"
+    );
+    assert_eq!(before.row()["rests"], false, "the licence that it is of is served at its own gate");
+}
+
 /// Of what `load` says of a configuration with this watch, everything; nothing when it is good.
 struct Place {
     folder: tempfile::TempDir,
@@ -200,7 +224,7 @@ impl Place {
             let environment = |_: &str| Some("k".to_owned());
             config::load(&config, &|_: &[u8]| Ok(Vec::new()), &environment, &none, at(0))
         });
-        let problems = loaded.err().map(|problems| problems.0).unwrap_or_default();
+        let problems = loaded.map_or_else(|problems| problems.0, |loaded| loaded.unfit);
         let line = |p: &loadline_policy::Problem| format!("{p} / {}", p.hint.clone().unwrap_or_default());
         problems.iter().map(line).collect()
     }
