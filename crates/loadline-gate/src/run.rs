@@ -411,10 +411,10 @@ async fn keep_fresh(
                 }
             }
             Err(problem) => {
-                let text = problem.to_string();
-                if said.as_ref() != Some(&text) {
-                    (outside.notice)(Notice::NoStanding(text.clone(), problem.hint().to_owned()));
-                    said = Some(text);
+                let name = problem.name();
+                if said.as_ref() != Some(&name) {
+                    (outside.notice)(Notice::NoStanding(problem.to_string(), problem.hint().to_owned()));
+                    said = Some(name);
                 }
             }
         }

@@ -56,6 +56,14 @@ pub enum StandingProblem {
 }
 
 impl StandingProblem {
+    /// What makes it this problem and no other, without the moment at which it was found: each is told once.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Refused(StandingError::Expired { epoch, .. }) => format!("epoch {epoch} has expired"),
+            other => other.to_string(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -201,5 +209,19 @@ pub async fn renew(
             let _ = gate.base.audit.event(event).await;
             Err(problem)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expired_standing_is_one_problem_whenever_it_is_looked_at() {
+        let at = |seconds| loadline_core::Instant::from_seconds(seconds).unwrap();
+        let expired = |epoch, now| StandingError::Expired { epoch, expires: at(10), now: at(now) };
+        let name = |error| StandingProblem::Refused(error).name();
+        assert_eq!(name(expired(7, 20)), name(expired(7, 25)));
+        assert_ne!(name(expired(7, 20)), name(expired(8, 20)));
     }
 }
