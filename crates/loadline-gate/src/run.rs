@@ -398,25 +398,19 @@ async fn keep_fresh(
 ) {
     let mut every = tokio::time::interval(config.authority.every);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut said = None;
     loop {
         every.tick().await;
         let chain = chain.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match standing::renew(&gate, &mut keeper, &chain, &config.authority.standing).await {
-            Ok(is_new) => {
-                let was_silent = said.take().is_some();
-                // Every renewal would be a line every few seconds.
-                if let Some(seen) = keeper.seen().filter(|_| is_new && (was_silent || keeper.is_first())) {
+            Ok(is_newer) => {
+                if let Some(seen) = keeper.seen().filter(|_| is_newer && keeper.is_news()) {
                     (outside.notice)(Notice::Renewed(seen.epoch));
                 }
             }
-            Err(problem) => {
-                let name = problem.name();
-                if said.as_ref() != Some(&name) {
-                    (outside.notice)(Notice::NoStanding(problem.to_string(), problem.hint().to_owned()));
-                    said = Some(name);
-                }
+            Err(standing::NotRenewed { problem, is_new: true }) => {
+                (outside.notice)(Notice::NoStanding(problem.to_string(), problem.hint().to_owned()));
             }
+            Err(_) => {}
         }
     }
 }

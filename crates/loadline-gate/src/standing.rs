@@ -57,7 +57,7 @@ pub enum StandingProblem {
 
 impl StandingProblem {
     /// What makes it this problem and no other, without the moment at which it was found: each is told once.
-    pub(crate) fn name(&self) -> String {
+    fn name(&self) -> String {
         match self {
             Self::Refused(StandingError::Expired { epoch, .. }) => format!("epoch {epoch} has expired"),
             other => other.to_string(),
@@ -84,6 +84,10 @@ pub struct StandingKeeper {
     kept: Option<Vec<u8>>,
     /// How many were taken since it was opened.
     taken: u64,
+    /// The problem that was told last, until there is none.
+    told: Option<String>,
+    /// Whether the last time that worked ended one.
+    was_silent: bool,
 }
 
 impl StandingKeeper {
@@ -96,7 +100,7 @@ impl StandingKeeper {
         let damaged = |why: String| StandingProblem::Damaged { path: path.display().to_string(), why };
         let kept = disk::read(&path, MOST_JSON_BYTES).map_err(|error| damaged(error.to_string()))?;
         let seen = kept.as_deref().map(mark).transpose().map_err(|error| damaged(error.to_string()))?;
-        Ok(Self { path, seen, kept, taken: 0 })
+        Ok(Self { path, seen, kept, taken: 0, told: None, was_silent: false })
     }
 
     /// What was kept, where it still counts. This is what a gate begins with.
@@ -110,9 +114,16 @@ impl StandingKeeper {
         self.seen
     }
 
-    /// Whether one was taken since it was opened, and no second one.
-    pub fn is_first(&self) -> bool {
-        self.taken == 1
+    /// Whether a standing that was just taken is news for the operator: the first since it was opened, or the first
+    /// after a problem that was told. Each would be a line every few seconds.
+    pub fn is_news(&self) -> bool {
+        self.taken == 1 || self.was_silent
+    }
+
+    /// Whether a problem is another one than that which was told last. It counts as told from then on.
+    fn is_new(&mut self, problem: &StandingProblem) -> bool {
+        let name = problem.name();
+        self.told.replace(name.clone()) != Some(name)
     }
 
     /// Takes a standing. It is on the disk when this returns. `None` when it is the one that is there.
@@ -185,6 +196,18 @@ async fn get(url: &str, dial: &dyn Dial) -> Result<Bytes, String> {
     Ok(body.map_err(|error| error.to_string())?.to_bytes())
 }
 
+/// Why a newer standing was not to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct NotRenewed {
+    /// Why.
+    #[source]
+    pub problem: StandingProblem,
+    /// Whether it is another problem than the time before: an authority may be silent for long, and neither the operator
+    /// nor the audit log is told of that again and again.
+    pub is_new: bool,
+}
+
 /// Looks for a newer standing once. Whether there was one.
 ///
 /// # Errors
@@ -194,20 +217,29 @@ pub async fn renew(
     keeper: &mut StandingKeeper,
     chain: &RootChain,
     source: &StandingSource,
-) -> Result<bool, StandingProblem> {
-    let bytes = fetch(source, &*gate.base.dial).await?;
-    match keeper.offer(&bytes, chain, gate.now()) {
-        Ok(None) => Ok(false),
-        Ok(Some(fresh)) => {
-            gate.renew(fresh).await;
-            Ok(true)
+) -> Result<bool, NotRenewed> {
+    let fetched = fetch(source, &*gate.base.dial).await;
+    let is_fetched = fetched.is_ok();
+    match fetched.and_then(|bytes| keeper.offer(&bytes, chain, gate.now())) {
+        Ok(fresh) => {
+            keeper.was_silent = keeper.told.take().is_some();
+            let is_newer = fresh.is_some();
+            if let Some(fresh) = fresh {
+                gate.renew(fresh).await;
+            }
+            Ok(is_newer)
         }
         Err(problem) => {
-            gate.metrics.standings_refused.inc();
-            let event = Event::StandingRefused(problem.to_string());
-            // A log that cannot be written says so in `ready`.
-            let _ = gate.base.audit.event(event).await;
-            Err(problem)
+            let is_new = keeper.is_new(&problem);
+            if is_fetched {
+                gate.metrics.standings_refused.inc();
+            }
+            if is_fetched && is_new {
+                let event = Event::StandingRefused(problem.to_string());
+                // A log that cannot be written says so in `ready`.
+                let _ = gate.base.audit.event(event).await;
+            }
+            Err(NotRenewed { problem, is_new })
         }
     }
 }

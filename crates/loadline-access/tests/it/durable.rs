@@ -9,7 +9,7 @@ use loadline_access::store::StoreError;
 use loadline_evidence::disk::RealDisk;
 use loadline_gate::keys::{KeyFile, KeyState};
 
-use crate::support::{Office, at};
+use crate::support::Office;
 
 fn segment(office: &Office) -> std::path::PathBuf {
     office.state().join("segment-00000000000000000000")
@@ -80,12 +80,8 @@ fn a_log_that_was_changed_cut_or_replaced_is_not_opened() {
 
 #[test]
 fn a_key_that_a_crash_kept_from_being_shown_is_revoked_and_another_made() {
-    let mut office = Office::new();
-    let id = office.apply("ada", "uni.example");
-    office.decide(&id, Verdict::Accept);
-    office.now = at("2027-01-01T00:00:00Z");
+    let (mut office, id) = Office::admitted();
     let now = office.now;
-    office.desk().draw("2026-1", None, now).unwrap();
     let programme = office.programme();
     drop(office.desk.take());
     let kept = kept(&office);
@@ -115,12 +111,8 @@ fn restore(kept: Vec<(Vec<u8>, std::path::PathBuf)>) {
 
 #[test]
 fn a_revocation_whose_row_a_crash_took_holds_and_is_written_down_by_the_next() {
-    let mut office = Office::new();
-    let id = office.apply("ada", "uni.example");
-    office.decide(&id, Verdict::Accept);
-    office.now = at("2027-01-01T00:00:00Z");
+    let (mut office, id) = Office::admitted();
     let now = office.now;
-    office.desk().draw("2026-1", None, now).unwrap();
     office.desk().grant(&id, now).unwrap();
     let programme = office.programme();
     drop(office.desk.take());

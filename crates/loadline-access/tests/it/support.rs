@@ -121,6 +121,17 @@ impl Office {
         Self { folder, desk: Some(desk), now, random }
     }
 
+    /// One at which ada applied, was accepted and got a place; and her application.
+    pub fn admitted() -> (Self, String) {
+        let mut office = Self::new();
+        let id = office.apply("ada", "uni.example");
+        office.decide(&id, Verdict::Accept);
+        office.now = at("2027-01-01T00:00:00Z");
+        let now = office.now;
+        office.desk().draw("2026-1", None, now).unwrap();
+        (office, id)
+    }
+
     pub fn desk(&mut self) -> &mut Desk {
         self.desk.as_mut().unwrap()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loadline_access::request::{Act, Verdict};
+use loadline_access::request::Act;
 use loadline_access::usage;
 use loadline_evidence::disk::RealDisk;
 use loadline_gate::audit::{AuditLog, AuditOptions};
@@ -11,16 +11,12 @@ use loadline_gate::ledger::{
     Account, Audit as _, Charge, Ending, Intent, Keep, Outcome, RequestId, UsageBasis, Used,
 };
 
-use crate::support::{Office, at};
+use crate::support::Office;
 
 #[test]
 fn what_a_grant_has_used_is_what_the_gate_wrote_down() {
-    let mut office = Office::new();
-    let id = office.apply("ada", "uni.example");
-    office.decide(&id, Verdict::Accept);
-    office.now = at("2027-01-01T00:00:00Z");
+    let (mut office, id) = Office::admitted();
     let now = office.now;
-    office.desk().draw("2026-1", None, now).unwrap();
     office.ask("ada", Some(&id), Act::Claim).unwrap();
     office.ask("ada", Some(&id), Act::Report("a paper".to_owned())).unwrap();
     let file = KeyFile::read(&RealDisk, &office.programme().keys).unwrap();

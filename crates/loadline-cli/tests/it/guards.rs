@@ -1,14 +1,11 @@
 //! `loadline gate guard`, `gate identity` and `gate watch`: measured rates, the same model or another, and a door that is
 //! closed.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
-
 use loadline_testkit::endpoint::{Ask, FakeEndpoint};
 
 use crate::licensed::Bench;
 use crate::stopping::free_port;
-use crate::support::{LOADLINE, Sandbox};
+use crate::support::Sandbox;
 
 const CONFIG: &str = r#"format = "loadline-gate/1"
 name = "example.com/gate"
@@ -238,16 +235,7 @@ fn two_real_models_are_told_apart() {
 
 /// What `gate watch show` says of the gate of `gate.toml`.
 fn shown_by_a_running_gate(sandbox: &Sandbox) -> String {
-    let mut command = sandbox.command(LOADLINE, ["gate", "serve", "gate.toml"]);
-    command.env("DOOR_KEY", "k").stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut gate = command.spawn().unwrap();
-    let mut lines = BufReader::new(gate.stderr.take().unwrap());
-    let mut said = String::new();
-    while said.matches("Listening").count() < 2 {
-        assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
-    }
-    // Nobody reads the rest; a pipe that is full must not stop the gate.
-    std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+    let mut gate = sandbox.gate(("DOOR_KEY", "k"));
     let shown = sandbox.shell("DOOR_KEY=k \"$LOADLINE\" gate watch show gate.toml");
     gate.kill().unwrap();
     gate.wait().unwrap();

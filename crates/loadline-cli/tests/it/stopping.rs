@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -99,18 +99,7 @@ license = "authority/licenses/{name}/license.json"
 
     /// Starts the gate, and waits until both doors are open.
     pub fn begin(&mut self) {
-        let mut command =
-            self.bench.sandbox.command(LOADLINE, ["gate", "serve", "gate.toml", "--threads", "2"]);
-        command.env("OPERATOR_KEY", "operator").stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut gate = command.spawn().unwrap();
-        let mut lines = BufReader::new(gate.stderr.take().unwrap());
-        let mut said = String::new();
-        while said.matches("Listening").count() < 2 {
-            assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
-        }
-        // Nobody reads the rest; a pipe that is full must not stop the gate.
-        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
-        self.gate = Some(gate);
+        self.gate = Some(self.bench.sandbox.gate(("OPERATOR_KEY", "operator")));
         // The standing is looked for once the doors are open.
         self.until("a standing", |site| !site.get("/ready").contains("holds no standing"));
     }

@@ -1,6 +1,7 @@
 //! Runs the real binary in a folder of its own.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -62,6 +63,21 @@ impl Sandbox {
     pub fn start(&self, line: &str) -> Child {
         let mut command = self.command(LOADLINE, line.split_whitespace());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The gate of `gate.toml`, with its operator's key in a variable, once both of its doors are open.
+    pub fn gate(&self, (variable, key): (&str, &str)) -> Child {
+        let mut command = self.command(LOADLINE, ["gate", "serve", "gate.toml", "--threads", "2"]);
+        command.env(variable, key).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut gate = command.spawn().unwrap();
+        let mut lines = BufReader::new(gate.stderr.take().unwrap());
+        let mut said = String::new();
+        while said.matches("Listening").count() < 2 {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "the gate did not start: {said}");
+        }
+        // Nobody reads the rest; a pipe that is full must not stop the gate.
+        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+        gate
     }
 
     /// What a shell makes of this; `$LOADLINE` is the binary.

@@ -198,8 +198,14 @@ fn selection(
     }
     let levels = asked.iter().map(|level| u32::try_from(*level).unwrap_or(u32::MAX)).collect();
     let selection = loadline_suites::require(suite).and_then(|s| Selection::new(s, Form::Generate, levels));
-    selection.map_err(|error| {
+    let cannot = |message: String| {
         let hint = "this version of loadline cannot ask what the test asked".to_owned();
-        wrong(named.test_at, "watch.licensed.test", error.to_string(), hint)
-    })
+        wrong(named.test_at, "watch.licensed.test", message, hint)
+    };
+    let selection = selection.map_err(|error| cannot(error.to_string()))?;
+    if selection.metrics().iter().all(|metric| metric.name != test.metric) {
+        let metric = one_line(&test.metric, 60);
+        return Err(cannot(format!("test `{id}` counted `{metric}`, and suite {suite} has no such metric")));
+    }
+    Ok(selection)
 }

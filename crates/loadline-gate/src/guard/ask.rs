@@ -58,12 +58,8 @@ pub(super) async fn ask(
             let most = judge.answer_tokens;
             let mut body = json!({ "model": judge.model, "messages": messages, "temperature": 0 });
             body["max_tokens"] = json!(most);
-            let (path, at) = match upstream.api {
-                Api::OpenAi => ("/chat/completions", "/choices/0/message/content"),
-                Api::Anthropic => ("/messages", "/content/0/text"),
-            };
-            let answer = post(upstream, dial, path, &body, passed_ms).await?;
-            verdict(answer.pointer(at).and_then(Value::as_str).unwrap_or_default())
+            let answer = post(upstream, dial, chat(upstream.api).1, &body, passed_ms).await?;
+            verdict(&said(upstream.api, &answer).unwrap_or_default())
         }
     }
 }
@@ -98,20 +94,13 @@ async fn post(
     body: &Value,
     passed_ms: u64,
 ) -> Result<Value, String> {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if upstream.api == Api::Anthropic {
-        let version = HeaderValue::from_static("2023-06-01");
-        headers.insert(HeaderName::from_static("anthropic-version"), version);
-    }
     let body = body.to_string();
     // The same question is asked in the same way.
     let mut request = [0; 16];
     request.copy_from_slice(&Digest::of(body.as_bytes()).0[..16]);
     let outgoing = Outgoing {
         path,
-        headers,
+        headers: headers(upstream.api),
         body: Bytes::from(body),
         request: RequestId(request),
         at: Moment { wall_ms: 0, passed_ms },
@@ -128,6 +117,44 @@ async fn post(
     serde_json::from_slice(&answer).map_err(|_| "its answer is not JSON".to_owned())
 }
 
+/// Where the gate's own questions go, in the protocol of an upstream: the route as callers name it, and the path there.
+pub(crate) fn chat(api: Api) -> (&'static str, &'static str) {
+    match api {
+        Api::OpenAi => ("/v1/chat/completions", "/chat/completions"),
+        Api::Anthropic => ("/v1/messages", "/messages"),
+    }
+}
+
+/// The headers of the gate's own questions.
+pub(crate) fn headers(api: Api) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if api == Api::Anthropic {
+        let version = HeaderValue::from_static("2023-06-01");
+        headers.insert(HeaderName::from_static("anthropic-version"), version);
+    }
+    headers
+}
+
+/// What a model says in an answer, as an exam reads it: all its text, or in the place of none its refusal. A model that
+/// says nothing has answered. None when it is no answer of the protocol.
+pub(crate) fn said(api: Api, answer: &Value) -> Option<String> {
+    let parts = |parts: &[Value]| parts.iter().filter_map(|part| part["text"].as_str()).collect::<String>();
+    match api {
+        Api::Anthropic => Some(parts(answer["content"].as_array()?)),
+        Api::OpenAi => {
+            let message = answer.pointer("/choices/0/message")?.as_object()?;
+            let text = match message.get("content") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Array(list)) => parts(list),
+                _ => String::new(),
+            };
+            let refusal = message.get("refusal").and_then(Value::as_str).unwrap_or_default();
+            Some(if text.is_empty() { refusal.to_owned() } else { text })
+        }
+    }
+}
 /// An answer read to its end, and what was used where that is known; none when it breaks off or is larger than `most`.
 pub(crate) async fn whole(mut coming: Coming, most: usize) -> Option<(Bytes, Option<Usage>)> {
     let mut read = BytesMut::new();
@@ -154,6 +181,32 @@ mod tests {
         }
         for text in ["", "perhaps", "yesterday", "I would say no"] {
             assert!(verdict(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_model_says_is_read_as_an_exam_reads_it() {
+        let openai = |message: Value| said(Api::OpenAi, &json!({ "choices": [{ "message": message }] }));
+        let anthropic = |content: Value| said(Api::Anthropic, &json!({ "content": content }));
+        for (said, expected) in [
+            (openai(json!({ "content": "4" })), Some("4")),
+            (
+                openai(
+                    json!({ "content": [{ "type": "text", "text": "4" }, { "type": "text", "text": "2" }] }),
+                ),
+                Some("42"),
+            ),
+            (openai(json!({ "content": null, "refusal": "no" })), Some("no")),
+            (openai(json!({ "content": null })), Some("")),
+            (said(Api::OpenAi, &json!({ "error": "none" })), None),
+            (
+                anthropic(json!([{ "type": "thinking", "thinking": "hm" }, { "type": "text", "text": "4" }])),
+                Some("4"),
+            ),
+            (anthropic(json!([])), Some("")),
+            (said(Api::Anthropic, &json!({ "choices": [] })), None),
+        ] {
+            assert_eq!(said.as_deref(), expected);
         }
     }
 

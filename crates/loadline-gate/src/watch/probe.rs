@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use loadline_core::model::{Generate, Prompt, Role};
 use loadline_core::{Digest, ModelOutput, Request, Sample};
 use loadline_suites::{Seed, Selection};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ASKER, Watch, Watcher, What};
 use crate::admission::BYTES_PER_TOKEN;
 use crate::config::Api;
 use crate::gate::Gate;
-use crate::guard::ask::whole;
+use crate::guard::ask::{chat, headers, said, whole};
 use crate::guard::own::Own;
 use crate::ledger::{Account, Charge, Ending, Intent, Limits, Outcome, RequestId, UsageBasis, Used};
 use crate::snapshot::Served;
@@ -150,10 +149,7 @@ async fn ask(
 ) -> Option<String> {
     let upstream = served.upstreams.first()?;
     let body = body(served, sample, upstream.api, max_tokens)?;
-    let (route, path) = match upstream.api {
-        Api::OpenAi => ("/v1/chat/completions", "/chat/completions"),
-        Api::Anthropic => ("/v1/messages", "/messages"),
-    };
+    let (route, path) = chat(upstream.api);
     let now = gate.now();
     let input = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
     let charges = vec![Charge { account: Account::quota(ASKER), limits: Limits::default() }];
@@ -182,13 +178,7 @@ async fn ask(
             return None;
         }
     };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if upstream.api == Api::Anthropic {
-        let version = HeaderValue::from_static("2023-06-01");
-        headers.insert(HeaderName::from_static("anthropic-version"), version);
-    }
+    let headers = headers(upstream.api);
     let outgoing = Outgoing { path, headers, body, request, at: now, default_output_tokens: max_tokens };
     let got = async {
         let response = upstream.send(&*gate.base.dial, &outgoing, now.passed_ms).await.ok()?;
@@ -226,25 +216,6 @@ async fn ask(
     let at_ms = gate.now().wall_ms;
     gate.base.audit.outcome(recorded, Outcome { at_ms, status, ending, used, delivered_bytes });
     said(upstream.api, &serde_json::from_slice(answer?).ok()?)
-}
-
-/// What a model says in an answer, as an exam reads it: all its text, or in the place of none its refusal. A model that
-/// says nothing has answered. None when it is no answer of the protocol.
-fn said(api: Api, answer: &Value) -> Option<String> {
-    let parts = |parts: &[Value]| parts.iter().filter_map(|part| part["text"].as_str()).collect::<String>();
-    match api {
-        Api::Anthropic => Some(parts(answer["content"].as_array()?)),
-        Api::OpenAi => {
-            let message = answer.pointer("/choices/0/message")?.as_object()?;
-            let text = match message.get("content") {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Array(list)) => parts(list),
-                _ => String::new(),
-            };
-            let refusal = message.get("refusal").and_then(Value::as_str).unwrap_or_default();
-            Some(if text.is_empty() { refusal.to_owned() } else { text })
-        }
-    }
 }
 
 #[cfg(test)]
@@ -286,31 +257,5 @@ mod tests {
         let many = hard.iter().filter(|hard| **hard).count();
         let changes = hard.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!((58..=142).contains(&many) && (58..=142).contains(&changes), "{many}, {changes} changes");
-    }
-
-    #[test]
-    fn what_a_model_says_is_read_as_an_exam_reads_it() {
-        let openai = |message: Value| said(Api::OpenAi, &json!({ "choices": [{ "message": message }] }));
-        let anthropic = |content: Value| said(Api::Anthropic, &json!({ "content": content }));
-        for (said, expected) in [
-            (openai(json!({ "content": "4" })), Some("4")),
-            (
-                openai(
-                    json!({ "content": [{ "type": "text", "text": "4" }, { "type": "text", "text": "2" }] }),
-                ),
-                Some("42"),
-            ),
-            (openai(json!({ "content": null, "refusal": "no" })), Some("no")),
-            (openai(json!({ "content": null })), Some("")),
-            (said(Api::OpenAi, &json!({ "error": "none" })), None),
-            (
-                anthropic(json!([{ "type": "thinking", "thinking": "hm" }, { "type": "text", "text": "4" }])),
-                Some("4"),
-            ),
-            (anthropic(json!([])), Some("")),
-            (said(Api::Anthropic, &json!({ "choices": [] })), None),
-        ] {
-            assert_eq!(said.as_deref(), expected);
-        }
     }
 }

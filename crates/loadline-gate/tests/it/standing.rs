@@ -139,8 +139,25 @@ fn a_standing_of_another_authority_is_refused_and_written_down() {
     let error = renew(&mut keeper).unwrap_err().to_string();
     assert!(error.contains("is of authority"), "{error}");
     assert!(rig.audit.entries().events.contains(&Event::StandingRefused(error)));
+    // The same once more is no news.
+    assert!(!renew(&mut keeper).unwrap_err().is_new);
     std::fs::write(&published, rig.authority.standing(9, at(0), 60, &[])).unwrap();
     assert!(renew(&mut keeper).unwrap());
     assert!(!renew(&mut keeper).unwrap());
     assert_eq!(rig.gate.snapshot().standing.as_ref().unwrap().mark.epoch, 9);
+    // A silent authority is one problem, however often the gate looks: one row of the log, one word to the operator.
+    let refused = || {
+        let events = rig.audit.entries().events;
+        events.iter().filter(|event| matches!(event, Event::StandingRefused(_))).count()
+    };
+    let before = refused();
+    let looks: Vec<_> = (0..3)
+        .map(|_| {
+            rig.clock.pass(70_000);
+            renew(&mut keeper).unwrap_err().is_new
+        })
+        .collect();
+    assert_eq!((looks, refused()), (vec![true, false, false], before + 1));
+    std::fs::write(&published, rig.authority.standing(10, at(210), 60, &[])).unwrap();
+    assert!(renew(&mut keeper).unwrap() && keeper.is_news());
 }

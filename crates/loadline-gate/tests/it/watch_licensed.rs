@@ -201,15 +201,19 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::of(&policy())
+    }
+
+    /// One whose licence was issued on a decision under this policy.
+    fn of(policy: &Policy) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (policy, authority) = (policy(), TestAuthority::new(at(0)));
-        let decision = decision(&policy, 199);
-        let authority = authority.deciding(&decision);
+        let decision = decision(policy, 199);
+        let authority = TestAuthority::new(at(0)).deciding(&decision);
         let license = authority.license("m", Stage::General, Some(open_marks()));
         write_files(folder.path(), &authority, &license);
         let place = Self { folder, authority };
         place.write("decision.json", &text(&decision));
-        place.write("policy.json", &text(&policy));
+        place.write("policy.json", &text(policy));
         place
     }
 
@@ -318,16 +322,22 @@ fn the_level_of_a_test_with_one_may_be_said() {
     if let policy::Source::Suite { levels, .. } = &mut policy.tests[0].source {
         *levels = vec![3];
     }
-    let decision = decision(&policy, 199);
-    let mut place = Place::new();
-    place.authority = place.authority.deciding(&decision);
-    let license = place.authority.license("m", Stage::General, Some(open_marks()));
-    std::fs::write(place.folder.path().join("license.json"), license).unwrap();
-    place.write("decision.json", &text(&decision));
-    place.write("policy.json", &text(&policy));
+    let place = Place::of(&policy);
     assert_eq!(place.said(&SUMS.replace("every_s", "level = 3\nevery_s")), [""; 0]);
     let said = place.said(&SUMS.replace("every_s", "level = 2\nevery_s"));
     assert!(said.len() == 1 && said[0].contains("`watch.level`: this watch asks level 2; test"), "{said:#?}");
+}
+
+/// A metric that no answer is scored by would leave every answer unscored.
+#[test]
+fn a_metric_that_the_suite_does_not_have_is_refused() {
+    let mut policy = policy();
+    policy.tests[0].metric = "bleu".to_owned();
+    let said = Place::of(&policy).said(SUMS);
+    assert!(
+        said.len() == 1 && said[0].contains("`sums` counted `bleu`, and suite arithmetic has no"),
+        "{said:#?}"
+    );
 }
 
 #[test]
